@@ -1,0 +1,122 @@
+package latch
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy is what an organisation decided about one endpoint. Durations are wall time.
+type Policy struct {
+	// Subnets are those that may be associated, in order of preference; all must lie in one VPC, each in another
+	// Availability Zone.
+	Subnets []SubnetID
+	// All associates every subnet (each is billed); otherwise the first that works.
+	All bool
+	// Routes are declared: present on every associated subnet whenever the endpoint is open. A route whose Subnet is
+	// set is wanted on that subnet only.
+	Routes []Route
+
+	LeaseDefault time.Duration   // a lease's length when nobody says
+	LeaseChoices []time.Duration // what the page offers, shortest first
+	LeaseMax     time.Duration   // the longest lease one request may ask for
+
+	// IdleAfter is how long traffic must have been absent before the endpoint counts as idle.
+	IdleAfter time.Duration
+	// IdleFloor is how many bytes a connection must move within IdleWindow to count as traffic: more than keep-alives do.
+	IdleFloor  uint64
+	IdleWindow time.Duration
+	// TrafficMax is how long traffic alone may keep the endpoint open after the last lease ended.
+	TrafficMax time.Duration
+	// UnusedAfter is how long after ready the first connection may take; then leases lapse.
+	UnusedAfter time.Duration
+	// AbsoluteMax is the longest an opening lasts, whatever anybody wishes. The dead-man's switch fires
+	// DeadmanSlack later.
+	AbsoluteMax time.Duration
+
+	// LookEvery is how soon a change in progress is looked at again.
+	LookEvery time.Duration
+
+	ByHand  ByHand
+	OnVisit OnVisit
+}
+
+// DeadmanSlack is how long after the absolute maximum the dead-man's switch fires: long enough for the latch to have
+// closed by itself, short enough to cost nothing.
+const DeadmanSlack = 2 * time.Minute
+
+// ByHand is what happens to an association that Nightlatch did not make.
+type ByHand string
+
+// Adopt gives it a default lease, Warn leaves it and says so, Close ends it.
+const (
+	Adopt ByHand = "adopt"
+	Warn  ByHand = "warn"
+	Close ByHand = "close"
+)
+
+// OnVisit is what visiting the page does. VisitOpens counts down and then opens, as the founding design did.
+type OnVisit string
+
+// VisitLooks is the default.
+const (
+	VisitLooks OnVisit = "look"
+	VisitOpens OnVisit = "open"
+)
+
+// DefaultPolicy is what an endpoint gets when its configuration names subnets and nothing else.
+func DefaultPolicy() Policy {
+	return Policy{
+		LeaseDefault: 2 * time.Hour,
+		LeaseChoices: []time.Duration{time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour},
+		LeaseMax:     12 * time.Hour,
+		IdleAfter:    15 * time.Minute,
+		IdleFloor:    64 << 10,
+		IdleWindow:   5 * time.Minute,
+		TrafficMax:   time.Hour,
+		UnusedAfter:  20 * time.Minute,
+		AbsoluteMax:  12 * time.Hour,
+		LookEvery:    10 * time.Second,
+		ByHand:       Adopt,
+		OnVisit:      VisitLooks,
+	}
+}
+
+// Check returns every fault of the policy, each a sentence that begins with the setting's configuration key.
+func (p Policy) Check() []error {
+	var faults []error
+	fault := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	fault(len(p.Subnets) > 0, "subnets: name at least one subnet to associate")
+	seen := map[SubnetID]bool{}
+	for _, s := range p.Subnets {
+		fault(!seen[s], "subnets: %s is named twice", s)
+		seen[s] = true
+	}
+	for _, r := range p.Routes {
+		fault(r.Subnet == "" || r.Subnet == Local || seen[r.Subnet], "routes: %s targets %s, which is not among the subnets", r.Destination, r.Subnet)
+	}
+	for _, d := range []struct {
+		key string
+		d   time.Duration
+	}{
+		{"lease.default", p.LeaseDefault}, {"lease.max", p.LeaseMax}, {"idle.after", p.IdleAfter}, {"idle.window", p.IdleWindow},
+		{"idle.max", p.TrafficMax}, {"unused_after", p.UnusedAfter}, {"absolute_max", p.AbsoluteMax},
+		{"look_every", p.LookEvery},
+	} {
+		fault(d.d > 0, "%s: must be longer than nothing", d.key)
+	}
+	fault(p.LeaseDefault <= p.LeaseMax, "lease.default: %v is longer than lease.max (%v)", p.LeaseDefault, p.LeaseMax)
+	fault(p.LeaseMax <= p.AbsoluteMax, "lease.max: %v is longer than absolute_max (%v)", p.LeaseMax, p.AbsoluteMax)
+	fault(len(p.LeaseChoices) > 0, "lease.choices: offer at least one")
+	fault(slices.IsSorted(p.LeaseChoices), "lease.choices: list the shortest first")
+	for _, c := range p.LeaseChoices {
+		fault(c > 0 && c <= p.LeaseMax, "lease.choices: %v is not between nothing and lease.max (%v)", c, p.LeaseMax)
+	}
+	fault(slices.Contains([]ByHand{Adopt, Warn, Close}, p.ByHand), "by_hand: %q is none of adopt, warn, close", p.ByHand)
+	fault(slices.Contains([]OnVisit{VisitLooks, VisitOpens}, p.OnVisit), "on_visit: %q is none of look, open", p.OnVisit)
+	return faults
+}

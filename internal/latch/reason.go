@@ -1,0 +1,65 @@
+package latch
+
+import "time"
+
+// Code names why the endpoint is as it is, or why a request was answered as it was. The list is closed: the page, the
+// audit and the log show nothing else, and every code has its sentence in every language of the catalogue.
+type Code string
+
+// The codes. Parameters that a sentence may use are those of Reason.
+const (
+	// The endpoint is off.
+	OffIdle Code = "off" // nobody wants it
+	// It is opening.
+	OpeningAssociating Code = "opening.associating" // AWS connects the network
+	OpeningRoutes      Code = "opening.routes"      // routes are being restored: Done of Total
+	OpeningSwitch      Code = "opening.switch"      // the dead-man's switch is not armed yet
+	OpeningRetry       Code = "opening.retry"       // AWS failed to associate; tried again
+	OpeningQueued      Code = "opening.queued"      // it is still closing; it will open again right after
+	// It is open.
+	OpenLease   Code = "open.lease"   // a lease lives until Until
+	OpenTraffic Code = "open.traffic" // no lease, but traffic, until Until at most
+	OpenByHand  Code = "open.byhand"  // somebody opened it outside Nightlatch, and policy says to leave it
+	// Open, but not as it should be.
+	DegradedRoutes      Code = "degraded.routes"      // routes are missing: Done of Total
+	DegradedAssociation Code = "degraded.association" // a subnet is missing
+	// It is closing.
+	ClosingDone   Code = "closing.done"   // the last person said so
+	ClosingLease  Code = "closing.lease"  // the last lease ended
+	ClosingIdle   Code = "closing.idle"   // no lease and no traffic
+	ClosingUnused Code = "closing.unused" // nobody connected
+	ClosingMax    Code = "closing.max"    // the absolute maximum
+	ClosingByHand Code = "closing.byhand" // opened outside Nightlatch, and policy says to close
+	ClosingSwitch Code = "closing.switch" // the dead-man's switch could not be made
+	// It cannot be used: EC2 says Status.
+	UnusableStatus Code = "unusable"
+)
+
+// Codes is the closed list, in the order above.
+var Codes = []Code{
+	OffIdle, OpeningAssociating, OpeningRoutes, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
+	DegradedRoutes, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingByHand, ClosingSwitch, UnusableStatus,
+}
+
+// Reason is a code with its parameters; which are set depends on the code.
+type Reason struct {
+	Code    Code      `json:"code"`
+	Until   time.Time `json:"until,omitzero"`
+	Done    int       `json:"done,omitempty"`
+	Total   int       `json:"total,omitempty"`
+	Status  Status    `json:"status,omitempty"`
+	Message string    `json:"message,omitempty"` // AWS's own words
+}
+
+// State is what an endpoint is doing, computed from an observation.
+type State string
+
+// The states. Unusable is an endpoint that EC2 reports as pending, deleting or deleted.
+const (
+	StateOff      State = "off"
+	StateOpening  State = "opening"
+	StateOpen     State = "open"
+	StateDegraded State = "degraded"
+	StateClosing  State = "closing"
+	StateUnusable State = "unusable"
+)

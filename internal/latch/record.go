@@ -1,0 +1,130 @@
+package latch
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Record is all that is stored about an endpoint beside its audit: wishes, times, and the routes to restore. What
+// state the endpoint is in is not in here.
+type Record struct {
+	// Version counts the saves; Save is refused unless it is still the stored one.
+	Version int64 `json:"version"`
+	// WriteID is new with every save, so that a writer whose answer was lost recognises its own write.
+	WriteID string  `json:"writeId,omitempty"`
+	Leases  []Lease `json:"leases,omitempty"`
+	// Opening is set from the first wish until nothing is associated any more.
+	Opening *Opening `json:"opening,omitempty"`
+	// Learned are routes that people added while an opening was ready; they are restored at the next.
+	Learned []Learned `json:"learned,omitempty"`
+	// Ended are the associations that the last opening had: a late report of one of them is not an opening by hand.
+	Ended []AssociationID `json:"ended,omitempty"`
+	// Disarm are the switches to remove of associations that are gone.
+	Disarm []AssociationID `json:"disarm,omitempty"`
+	// LookedAt is when the newest observation was made that this record remembers; an older one is not folded in.
+	LookedAt time.Time `json:"lookedAt,omitzero"`
+	// Failure is why the last attempt to open did not succeed; nil when it did.
+	Failure *Failure `json:"failure,omitempty"`
+}
+
+// Lease is one person's wish that the endpoint be open.
+type Lease struct {
+	Subject Subject   `json:"subject"`
+	Name    string    `json:"name,omitempty"`
+	Why     string    `json:"why,omitempty"`
+	Since   time.Time `json:"since"` // when the person got it
+	Asked   time.Time `json:"asked"` // when the person last asked for it
+	Until   time.Time `json:"until"`
+}
+
+// ByHandSubject holds the lease of an opening that nobody made through Nightlatch.
+const ByHandSubject Subject = "opened-by-hand"
+
+// Opening is one time of being open, from the wish to the last association's end.
+type Opening struct {
+	ID    string    `json:"id"` // part of every ClientToken of this opening
+	Since time.Time `json:"since"`
+	// ReadyAt is when every association and every route was first active; zero until then.
+	ReadyAt time.Time `json:"readyAt,omitzero"`
+	// Associations are all that this opening has had, those that failed or are gone included.
+	Associations map[AssociationID]Kept `json:"associations,omitempty"`
+	// Adopted is true when somebody opened the endpoint outside Nightlatch.
+	Adopted bool `json:"adopted,omitempty"`
+	// SwitchFailed is true when the dead-man's switch of a new association could not be made: then it may not stay.
+	SwitchFailed bool `json:"switchFailed,omitempty"`
+	// LeaseEnded is when the last lease ended; zero while one lives.
+	LeaseEnded time.Time `json:"leaseEnded,omitzero"`
+	// ConnectedAt is when the first connection was seen; zero until then.
+	ConnectedAt time.Time `json:"connectedAt,omitzero"`
+	// TrafficAt is when traffic above the floor was last seen; zero until then.
+	TrafficAt time.Time `json:"trafficAt,omitzero"`
+	// Marks and MarkedAt are the byte counters that traffic is measured from.
+	Marks    map[ConnectionID]uint64 `json:"marks,omitempty"`
+	MarkedAt time.Time               `json:"markedAt,omitzero"`
+	// ClosingFor is why the latch decided to close; empty while it keeps the endpoint open.
+	ClosingFor Code `json:"closingFor,omitempty"`
+}
+
+// Kept is what the latch remembers of one association.
+type Kept struct {
+	Subnet SubnetID `json:"subnet"`
+	// Armed: it has a dead-man's switch.
+	Armed bool `json:"armed,omitempty"`
+	// SeenAt is when EC2 last reported it; zero if it never has, so that its absence means nothing yet.
+	SeenAt time.Time `json:"seenAt,omitzero"`
+	// Restored: every wanted route has been active on it. Routes are learned and forgotten on these only.
+	Restored bool `json:"restored,omitempty"`
+	// Over: it failed, or was reported once and is no longer.
+	Over bool `json:"over,omitempty"`
+}
+
+// Learned is a route that the latch restores though nobody declared it.
+type Learned struct {
+	Destination string   `json:"destination"`
+	Subnet      SubnetID `json:"subnet"`
+	Description string   `json:"description,omitempty"`
+	// Missing counts the looks in a row that did not find it; at two it is forgotten.
+	Missing int `json:"missing,omitempty"`
+}
+
+// Failure is an attempt that AWS refused or that went wrong, kept for the people who ask why.
+type Failure struct {
+	At   time.Time `json:"at"`
+	Step string    `json:"step"` // "associate subnet-a"
+	Why  string    `json:"why"`  // AWS's own words
+}
+
+// LeaseOf returns the subject's lease, or false.
+func (r Record) LeaseOf(s Subject) (Lease, bool) {
+	i := slices.IndexFunc(r.Leases, func(l Lease) bool { return l.Subject == s })
+	if i < 0 {
+		return Lease{}, false
+	}
+	return r.Leases[i], true
+}
+
+// Live returns the leases that have not ended at now, the longest first.
+func (r Record) Live(now time.Time) []Lease {
+	live := slices.DeleteFunc(slices.Clone(r.Leases), func(l Lease) bool { return !l.Until.After(now) })
+	slices.SortStableFunc(live, func(a, b Lease) int { return b.Until.Compare(a.Until) })
+	return live
+}
+
+// Clone returns a copy that shares nothing with r.
+func (r Record) Clone() Record {
+	c := r
+	c.Leases = slices.Clone(r.Leases)
+	c.Learned = slices.Clone(r.Learned)
+	c.Ended, c.Disarm = slices.Clone(r.Ended), slices.Clone(r.Disarm)
+	if r.Opening != nil {
+		o := *r.Opening
+		o.Associations, o.Marks = maps.Clone(o.Associations), maps.Clone(o.Marks)
+		c.Opening = &o
+	}
+	if r.Failure != nil {
+		f := *r.Failure
+		c.Failure = &f
+	}
+	return c
+}
