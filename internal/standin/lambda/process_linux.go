@@ -1,0 +1,20 @@
+package lambda
+
+import "syscall"
+
+// attributes puts a child into a process group of its own, so that Ctrl-C in the demo's terminal reaches the demo and not
+// the functions, and has the kernel end it should the demo itself be killed.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// signalGroup asks, or forces, a child and what it started to end.
+func signalGroup(pid int, force bool) {
+	sig := syscall.SIGTERM
+	if force {
+		sig = syscall.SIGKILL
+	}
+	if pid > 1 { // -1 would be everybody, 0 our own group
+		syscall.Kill(-pid, sig)
+	}
+}
