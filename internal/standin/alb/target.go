@@ -1,0 +1,304 @@
+package alb
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+)
+
+// maxPayload bounds the request's body and the function's answer, each.
+const maxPayload = 1 << 20
+
+// event is what the function gets. Of each pair of maps one is nil, as the target group's attribute says.
+type event struct {
+	RequestContext struct {
+		ELB struct {
+			TargetGroupARN string `json:"targetGroupArn"`
+		} `json:"elb"`
+	} `json:"requestContext"`
+	Method       string              `json:"httpMethod"`
+	Path         string              `json:"path"`
+	MultiQuery   map[string][]string `json:"multiValueQueryStringParameters,omitzero"`
+	Query        map[string]string   `json:"queryStringParameters,omitzero"`
+	MultiHeaders map[string][]string `json:"multiValueHeaders,omitzero"`
+	Headers      map[string]string   `json:"headers,omitzero"`
+	Body         string              `json:"body"`
+	Base64       bool                `json:"isBase64Encoded"`
+}
+
+// forward invokes the function with the request, and who's claims if there are any, and turns its answer into ours.
+func (s *Server) forward(r *http.Request, who *session) answer {
+	if httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
+		return refuse(http.StatusBadRequest, "LambdaBadRequest", "a Lambda target cannot upgrade a connection")
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayload+1))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "LambdaBadRequest", "the request's body broke off")
+	}
+	if len(body) > maxPayload {
+		return refuse(http.StatusRequestEntityTooLarge, "LambdaRequestTooLarge", "the request's body has more than 1 MB")
+	}
+	headers := s.targetHeaders(r, time.Now())
+	if who != nil {
+		token, err := s.oidcData(who.Claims, time.Now())
+		if err != nil {
+			return refuse(http.StatusInternalServerError, "AuthUnhandledException", err.Error())
+		}
+		var claims struct{ Sub string }
+		if err := json.Unmarshal(who.Claims, &claims); err != nil {
+			return refuse(http.StatusInternalServerError, "AuthUnhandledException", "claims of the session are not readable")
+		}
+		headers["x-amzn-oidc-accesstoken"] = []string{who.Access}
+		headers["x-amzn-oidc-identity"] = []string{claims.Sub}
+		headers["x-amzn-oidc-data"] = []string{token}
+	}
+	e, err := s.event(r, headers, body)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "LambdaBadRequest", err.Error())
+	}
+	return s.invoke(r.Context(), e)
+}
+
+// targetHeaders are the client's headers with lower-case names, without anything that speaks for the load balancer,
+// and with what it adds.
+func (s *Server) targetHeaders(r *http.Request, now time.Time) map[string][]string {
+	h := map[string][]string{}
+	for name, values := range r.Header {
+		lower := strings.ToLower(name)
+		// Always, on every rule: a client must never speak for the load balancer.
+		if strings.HasPrefix(lower, "x-amzn-oidc-") {
+			continue
+		}
+		if s.c.DropInvalidHeaderFields && strings.Trim(lower, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			continue
+		}
+		h[lower] = append(h[lower], values...)
+	}
+	if r.Host != "" {
+		h["host"] = []string{r.Host}
+	}
+	h["x-forwarded-for"] = []string{strings.Join(append(h["x-forwarded-for"], clientIP(r)), ", ")}
+	proto, port := "https", "443"
+	if r.TLS == nil {
+		proto, port = "http", "80"
+	}
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		if _, p, err := net.SplitHostPort(at.String()); err == nil {
+			port = p
+		}
+	}
+	h["x-forwarded-proto"], h["x-forwarded-port"] = []string{proto}, []string{port}
+	h["x-amzn-trace-id"] = []string{traceID(strings.Join(h["x-amzn-trace-id"], ";"), now)}
+	return h
+}
+
+// traceID adds to the client's trace: Root if it has none, else Self ("Request tracing", ELB user guide).
+func traceID(client string, now time.Time) string {
+	id := fmt.Sprintf("1-%08x-%s", now.Unix(), randomHex(12))
+	var fields []string
+	root := false
+	for field := range strings.SplitSeq(client, ";") {
+		name, _, _ := strings.Cut(field, "=")
+		root = root || name == "Root"
+		if field != "" && name != "Self" {
+			fields = append(fields, field)
+		}
+	}
+	if !root {
+		return strings.Join(append([]string{"Root=" + id}, fields...), ";")
+	}
+	return strings.Join(append([]string{"Self=" + id}, fields...), ";")
+}
+
+func (s *Server) event(r *http.Request, headers map[string][]string, body []byte) (event, error) {
+	e := event{Method: r.Method, Path: r.URL.EscapedPath()}
+	e.RequestContext.ELB.TargetGroupARN = s.c.TargetGroupARN
+	if !utf8.ValidString(r.RequestURI) {
+		return e, errors.New("the request's path or query is not UTF-8")
+	}
+	query := map[string][]string{}
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if pair != "" {
+			name, value, _ := strings.Cut(pair, "=")
+			query[name] = append(query[name], value) // as sent: decoding is the function's business
+		}
+	}
+	for name, values := range headers {
+		for _, v := range append([]string{name}, values...) {
+			if !utf8.ValidString(v) {
+				return e, errors.New("a request header is not UTF-8")
+			}
+		}
+	}
+	if s.c.MultiValueHeaders {
+		e.MultiQuery, e.MultiHeaders = query, headers
+	} else {
+		e.Query, e.Headers = last(query), last(headers)
+	}
+	switch {
+	case len(body) == 0:
+	case r.Header.Get("Content-Encoding") != "" || !isText(r.Header.Get("Content-Type")):
+		e.Base64, e.Body = true, base64.StdEncoding.EncodeToString(body)
+	case !utf8.Valid(body):
+		return e, errors.New("the request's body is not UTF-8")
+	default:
+		e.Body = string(body)
+	}
+	return e, nil
+}
+
+// isText says whether a body of this type goes into the event as it is. Forms are not among them.
+func isText(contentType string) bool {
+	t, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	t = strings.TrimSpace(t)
+	return strings.HasPrefix(t, "text/") || slices.Contains([]string{"application/json", "application/javascript", "application/xml"}, t)
+}
+
+// last is what single-value mode makes of repeated headers and parameters.
+func last(multi map[string][]string) map[string]string {
+	single := make(map[string]string, len(multi))
+	for name, values := range multi {
+		if len(values) > 0 {
+			single[name] = values[len(values)-1]
+		}
+	}
+	return single
+}
+
+// invoke calls the function through the Lambda API and waits for it as long as it takes: the function's own timeout
+// is the limit.
+func (s *Server) invoke(ctx context.Context, e event) answer {
+	payload, err := json.Marshal(e)
+	if err != nil {
+		return refuse(http.StatusBadGateway, "LambdaBadRequest", err.Error())
+	}
+	target := strings.TrimSuffix(s.c.LambdaURL, "/") + "/2015-03-31/functions/" + url.QueryEscape(s.c.FunctionARN) + "/invocations"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(payload))
+	if err != nil {
+		return refuse(http.StatusBadGateway, "LambdaServiceException", err.Error())
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Amz-Invocation-Type", "RequestResponse")
+	sigv4.Sign(req, payload, s.c.Caller, "lambda", s.c.Region, time.Now())
+
+	resp, err := s.client.Do(req)
+	var body []byte
+	if err == nil {
+		defer resp.Body.Close()
+		body, err = io.ReadAll(io.LimitReader(resp.Body, maxPayload+1))
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return refuse(460, "ClientClosedConnection", "the client went away before the function answered")
+	case err != nil && timedOut(err):
+		return refuse(http.StatusGatewayTimeout, "LambdaConnectionTimeout", err.Error())
+	case err != nil:
+		return refuse(http.StatusBadGateway, "LambdaServiceException", err.Error())
+	case resp.StatusCode != http.StatusOK:
+		return refuse(http.StatusBadGateway, invokeReason(resp.StatusCode), fmt.Sprintf("Lambda answered %d %s", resp.StatusCode, clip(resp.Header.Get("X-Amzn-ErrorType"))))
+	case resp.Header.Get("X-Amz-Function-Error") != "":
+		return refuse(http.StatusBadGateway, "LambdaUnhandled", "the function failed or ran out of time; its own log says why")
+	case len(body) > maxPayload:
+		return refuse(http.StatusBadGateway, "LambdaResponseTooLarge", "the function's answer has more than 1 MB")
+	}
+	a, err := s.response(body)
+	if err != nil {
+		return refuse(http.StatusBadGateway, "LambdaInvalidResponse", err.Error())
+	}
+	return a
+}
+
+// invokeReason maps the errors of the Invoke API action to the access log's codes.
+func invokeReason(status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return "LambdaAccessDenied"
+	case http.StatusNotFound:
+		return "LambdaResourceNotFound"
+	case http.StatusRequestEntityTooLarge:
+		return "LambdaRequestTooLarge"
+	case http.StatusTooManyRequests:
+		return "LambdaThrottling"
+	case http.StatusBadRequest, http.StatusUnsupportedMediaType:
+		return "LambdaBadRequest"
+	}
+	return "LambdaServiceException"
+}
+
+// hopByHop headers of a function's answer are ignored, and Content-Length is computed.
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
+
+// response reads the function's answer. The errors never quote it: it may hold cookies.
+func (s *Server) response(raw []byte) (answer, error) {
+	var f struct {
+		Status       int                 `json:"statusCode"`
+		Description  string              `json:"statusDescription"` // "200 OK"
+		Headers      map[string]string   `json:"headers"`
+		MultiHeaders map[string][]string `json:"multiValueHeaders"`
+		Body         string              `json:"body"`
+		Base64       *bool               `json:"isBase64Encoded"`
+	}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return answer{}, errors.New("the function's answer is not the JSON object that a load balancer wants")
+	}
+	if f.Status < 200 || f.Status > 599 {
+		return answer{}, fmt.Errorf("statusCode is %d", f.Status)
+	}
+	// The user guide has all of these as a must. net/http writes its own reason phrase: that of the description is
+	// checked and not sent.
+	if code, reason, _ := strings.Cut(f.Description, " "); code != strconv.Itoa(f.Status) || reason == "" {
+		return answer{}, errors.New("statusDescription is not statusCode, a space and a reason")
+	}
+	if f.Base64 == nil {
+		return answer{}, errors.New("no isBase64Encoded")
+	}
+	multi := f.MultiHeaders
+	if !s.c.MultiValueHeaders {
+		if f.Headers == nil {
+			return answer{}, errors.New("no headers, and multiValueHeaders are not enabled in the target group")
+		}
+		multi = map[string][]string{}
+		for name, value := range f.Headers {
+			multi[name] = []string{value}
+		}
+	} else if multi == nil {
+		return answer{}, errors.New("no multiValueHeaders, which the target group has enabled")
+	}
+	a := answer{status: f.Status, header: http.Header{}, body: []byte(f.Body), detail: "forwarded"}
+	for name, values := range multi {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return answer{}, errors.New("a header name is not valid")
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return answer{}, fmt.Errorf("the value of header %s is not valid", clip(name))
+			}
+			if !slices.Contains(hopByHop, http.CanonicalHeaderKey(name)) {
+				a.header.Add(name, v)
+			}
+		}
+	}
+	if *f.Base64 {
+		var err error
+		if a.body, err = base64.StdEncoding.DecodeString(f.Body); err != nil {
+			return answer{}, errors.New("isBase64Encoded is true, but the body is not base64")
+		}
+	}
+	return a, nil
+}
