@@ -1,0 +1,296 @@
+// Package clientvpn is latch.VPN over Amazon EC2: it hides paging, retries, throttling and EC2's error codes behind
+// four methods. It decides nothing and keeps nothing between calls.
+//
+// What it does not serve: endpoints that are attached to a transit gateway. They are associated by Availability Zone
+// instead of subnet, and are answered with latch.ErrNotReady.
+package clientvpn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+const (
+	// patience bounds one method with all its pages and retries, when the caller's context does not end sooner.
+	patience = 20 * time.Second
+	// attempts and maxBackoff are few and short: whoever calls looks again in seconds, and a request of a person
+	// must not hang.
+	attempts   = 3
+	maxBackoff = time.Second
+	// pageSize is the largest that the Describe calls take.
+	pageSize = 1000
+	// maxToken is the longest ClientToken, in ASCII characters ("Ensuring idempotency", EC2 Developer Guide).
+	maxToken = 64
+)
+
+// Config is what New needs; every field is required.
+type Config struct {
+	AWS aws.Config // at least Region and Credentials; nothing is read from the environment
+	Log *slog.Logger
+}
+
+// VPN implements latch.VPN.
+type VPN struct {
+	client *api
+	log    *slog.Logger
+}
+
+// New checks c and makes no call.
+func New(c Config) (*VPN, error) {
+	if c.AWS.Region == "" || c.AWS.Credentials == nil || c.Log == nil {
+		return nil, errors.New("clientvpn: Region, Credentials and Log are required")
+	}
+	client := ec2.NewFromConfig(c.AWS, func(o *ec2.Options) {
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff })
+	})
+	return &VPN{newAPI(client), c.Log}, nil
+}
+
+// Observe implements latch.VPN. EC2 has no call that shows an endpoint at one instant, so what depends is read before
+// what it depends on: connections, routes, associations, endpoint. If somebody disassociates between two reads, the
+// result shows routes and connections of an association that is leaving, which nobody acts on. The other way round it
+// would show an associated subnet whose routes are lost and whose users are gone: routes would be forgotten and the
+// endpoint closed for idleness on the strength of a picture that was never true.
+//
+// At is the time before the first read: an observation is never younger than it says.
+func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
+	o := latch.Observation{At: time.Now(), Endpoint: id}
+	err := v.do(ctx, "observe "+string(id), func(ctx context.Context) (err error) {
+		if o.Connections, err = v.connections(ctx, id); err != nil {
+			return err
+		}
+		if o.Routes, err = v.routes(ctx, id); err != nil {
+			return err
+		}
+		if o.Associations, err = v.associations(ctx, id); err != nil {
+			return err
+		}
+		o.Status, o.StatusMessage, err = v.endpoint(ctx, id)
+		return err
+	})
+	if err != nil {
+		return latch.Observation{}, err
+	}
+	return o, nil
+}
+
+func (v *VPN) connections(ctx context.Context, id latch.EndpointID) (all []latch.Connection, err error) {
+	pages := ec2.NewDescribeClientVpnConnectionsPaginator(v.client, &ec2.DescribeClientVpnConnectionsInput{
+		ClientVpnEndpointId: new(string(id)), MaxResults: new(int32(pageSize)),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range page.Connections {
+			made, err := connection(c)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, made)
+		}
+	}
+	return all, nil
+}
+
+// connection adds the byte counters, which EC2 reports as strings. One that cannot be read makes the whole
+// observation fail: taken for zero it would cut off somebody who works.
+func connection(c types.ClientVpnConnection) (latch.Connection, error) {
+	made := latch.Connection{ID: latch.ConnectionID(aws.ToString(c.ConnectionId)), User: aws.ToString(c.Username)}
+	if c.Status != nil {
+		made.Status = latch.Status(c.Status.Code)
+	}
+	for _, counter := range []*string{c.IngressBytes, c.EgressBytes} {
+		if aws.ToString(counter) == "" {
+			continue // not yet counted
+		}
+		n, err := strconv.ParseUint(*counter, 10, 64)
+		if err != nil {
+			return latch.Connection{}, &latch.Fault{Service: service, Message: fmt.Sprintf("connection %s reports %q bytes", made.ID, *counter)}
+		}
+		made.Bytes += n
+	}
+	return made, nil
+}
+
+func (v *VPN) routes(ctx context.Context, id latch.EndpointID) (all []latch.Route, err error) {
+	pages := ec2.NewDescribeClientVpnRoutesPaginator(v.client, &ec2.DescribeClientVpnRoutesInput{
+		ClientVpnEndpointId: new(string(id)), MaxResults: new(int32(pageSize)),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Routes {
+			made := latch.Route{
+				Destination: aws.ToString(r.DestinationCidr),
+				Subnet:      latch.SubnetID(aws.ToString(r.TargetSubnet)),
+				Origin:      aws.ToString(r.Origin),
+				Description: aws.ToString(r.Description),
+			}
+			if r.Status != nil {
+				made.Status, made.Message = latch.Status(r.Status.Code), aws.ToString(r.Status.Message)
+			}
+			all = append(all, made)
+		}
+	}
+	return all, nil
+}
+
+// associations filters nothing at EC2: its filters have been seen to be ignored, and the list is short.
+func (v *VPN) associations(ctx context.Context, id latch.EndpointID) (all []latch.Association, err error) {
+	pages := ec2.NewDescribeClientVpnTargetNetworksPaginator(v.client, &ec2.DescribeClientVpnTargetNetworksInput{
+		ClientVpnEndpointId: new(string(id)), MaxResults: new(int32(pageSize)),
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range page.ClientVpnTargetNetworks {
+			all = append(all, association(aws.ToString(n.AssociationId), aws.ToString(n.TargetNetworkId), n.Status))
+		}
+	}
+	return all, nil
+}
+
+func association(id, subnet string, s *types.AssociationStatus) latch.Association {
+	a := latch.Association{ID: latch.AssociationID(id), Subnet: latch.SubnetID(subnet)}
+	if s != nil {
+		a.Status, a.Message = latch.Status(s.Code), aws.ToString(s.Message)
+	}
+	return a
+}
+
+func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID) (latch.Status, string, error) {
+	// No MaxResults: EC2's Describe calls refuse it beside ids.
+	pages := ec2.NewDescribeClientVpnEndpointsPaginator(v.client, &ec2.DescribeClientVpnEndpointsInput{
+		ClientVpnEndpointIds: []string{string(id)},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		for _, e := range page.ClientVpnEndpoints {
+			if aws.ToString(e.ClientVpnEndpointId) != string(id) {
+				continue
+			}
+			if t := e.TransitGatewayConfiguration; t != nil {
+				return "", "", fmt.Errorf("%w: it is attached to transit gateway %s, and Nightlatch opens endpoints whose target networks are subnets of a VPC",
+					latch.ErrNotReady, aws.ToString(t.TransitGatewayId))
+			}
+			if e.Status == nil {
+				break
+			}
+			return latch.Status(e.Status.Code), aws.ToString(e.Status.Message), nil
+		}
+	}
+	return "", "", &latch.Fault{Service: service, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
+}
+
+// Associate implements latch.VPN. The caller's token must be new for each opening: EC2 answers a token that it knows
+// with the association that it made then, also when that one has ended since.
+func (v *VPN) Associate(ctx context.Context, id latch.EndpointID, subnet latch.SubnetID, token string) (made latch.Association, err error) {
+	// Without a token the SDK would make one up for each call, and a repeated call would be a second one.
+	if token == "" || len(token) > maxToken {
+		return made, fmt.Errorf("associate %s: %w: a client token has 1 to %d characters, this one %d", subnet, latch.ErrBadRequest, maxToken, len(token))
+	}
+	err = v.do(ctx, "associate "+string(subnet), func(ctx context.Context) error {
+		out, err := v.client.associate(ctx, &ec2.AssociateClientVpnTargetNetworkInput{
+			ClientVpnEndpointId: new(string(id)), SubnetId: new(string(subnet)), ClientToken: new(token),
+		})
+		if err == nil {
+			made = association(aws.ToString(out.AssociationId), string(subnet), out.Status)
+			return nil
+		}
+		if code := codeOf(err); !isDuplicateAssociation(code) && code != duplicateZone {
+			return err
+		}
+		made, err = v.join(ctx, id, subnet, err)
+		return err
+	})
+	return made, err
+}
+
+// join finds the association that EC2 would not make again. The zone's error counts too: of two checks that both
+// apply, nobody says which EC2 makes first.
+func (v *VPN) join(ctx context.Context, id latch.EndpointID, subnet latch.SubnetID, refusal error) (latch.Association, error) {
+	all, err := v.associations(ctx, id)
+	if err != nil {
+		return latch.Association{}, err
+	}
+	for _, a := range all {
+		if a.Subnet != subnet || a.Status == latch.Disassociated {
+			continue
+		}
+		if a.Status == latch.Disassociating {
+			return latch.Association{}, failed(latch.ErrTooEarly, refusal)
+		}
+		return a, nil
+	}
+	if codeOf(refusal) == duplicateZone {
+		return latch.Association{}, refusal // another subnet of the zone
+	}
+	// Just made by somebody else and not yet listed, or just gone: EC2's reads are eventually consistent.
+	return latch.Association{}, failed(latch.ErrTooEarly, refusal)
+}
+
+// Disassociate implements latch.VPN.
+func (v *VPN) Disassociate(ctx context.Context, id latch.EndpointID, association latch.AssociationID) error {
+	return v.do(ctx, "disassociate "+string(association), func(ctx context.Context) error {
+		_, err := v.client.disassociate(ctx, &ec2.DisassociateClientVpnTargetNetworkInput{
+			ClientVpnEndpointId: new(string(id)), AssociationId: new(string(association)),
+		})
+		if codeOf(err) == associationNotFound {
+			return nil
+		}
+		return err
+	})
+}
+
+// CreateRoute implements latch.VPN. It leaves the ClientToken to the SDK, a new one for each call that covers the
+// SDK's own retries. A token computed from the route would come again after the next opening, when the route is lost,
+// and EC2 may answer it with yesterday's success. Between calls, destination and subnet are the key: EC2 refuses the
+// second, and that is success.
+func (v *VPN) CreateRoute(ctx context.Context, id latch.EndpointID, r latch.Route) error {
+	in := &ec2.CreateClientVpnRouteInput{
+		ClientVpnEndpointId: new(string(id)), DestinationCidrBlock: new(r.Destination), TargetVpcSubnetId: new(string(r.Subnet)),
+	}
+	if r.Description != "" {
+		in.Description = new(r.Description)
+	}
+	return v.do(ctx, fmt.Sprintf("create route %s over %s", r.Destination, r.Subnet), func(ctx context.Context) error {
+		_, err := v.client.createRoute(ctx, in)
+		if isDuplicateRoute(codeOf(err)) {
+			return nil
+		}
+		return err
+	})
+}
+
+// do is the frame of every method: its patience, its translated error, its line in the log.
+func (v *VPN) do(ctx context.Context, what string, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := time.Now()
+	err := translate(call(ctx))
+	v.log.DebugContext(ctx, "ec2", "what", what, "took", time.Since(began), "err", err)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

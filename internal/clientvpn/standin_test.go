@@ -1,0 +1,68 @@
+package clientvpn_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/nightlatch/nightlatch/internal/clientvpn"
+	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
+	"github.com/nightlatch/nightlatch/internal/standin/ec2"
+	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+)
+
+// The adapter and the real SDK against the stand-in's wire, under the same suite as the fake, each way that AWS's
+// documents leave open.
+func TestVPNOverTheWire(t *testing.T) {
+	const endpoint = "cvpn-endpoint-0123456789abcdef0"
+	key := sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+	for name, u := range map[string]ec2.Unconfirmed{
+		"likelier": {},
+		"other":    {AssociationExists: true, NamesFederatedUsers: true, ConnectionsCut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			latchtest.TestVPN(t, func(t *testing.T) latchtest.VPNBench {
+				s, err := ec2.New(ec2.Config{
+					Region: "us-east-1", AccountID: "111122223333",
+					Credentials:    func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID },
+					AssociateTakes: latchtest.AssociateTakes, DisassociateTakes: latchtest.DisassociateTakes, RouteTakes: latchtest.RouteTakes,
+					Endpoints: []ec2.Endpoint{{ID: endpoint, VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
+						{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
+						{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
+					}}},
+					Throttle: true, Unconfirmed: u, Log: slog.New(slog.DiscardHandler),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := clientvpn.New(clientvpn.Config{Log: slog.New(slog.DiscardHandler), AWS: aws.Config{
+					Region:      "us-east-1",
+					Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
+					HTTPClient:  latchtest.InProcess{Handler: s.Handler()},
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				must := func(err error) {
+					t.Helper()
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				return latchtest.VPNBench{
+					VPN: v, Endpoint: endpoint, Subnets: []latch.SubnetID{"subnet-0a", "subnet-0b"}, FailNext: s.FailNextAssociations,
+					Connect: func(user string) latch.ConnectionID {
+						c, err := s.Connect(endpoint, user)
+						must(err)
+						return latch.ConnectionID(c)
+					},
+					Send:       func(c latch.ConnectionID, bytes uint64) { must(s.Send(string(c), bytes/3, bytes-bytes/3)) },
+					Disconnect: func(c latch.ConnectionID) { must(s.Disconnect(string(c))) },
+				}
+			})
+		})
+	}
+}

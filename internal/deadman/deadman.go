@@ -1,0 +1,173 @@
+// Package deadman is latch.Deadman over Amazon EventBridge Scheduler: one schedule for each association, outside
+// Nightlatch, whose target is EC2's own disassociate call. If Nightlatch is broken or deleted, the meter still stops.
+//
+//	Arm ──▶ schedule nightlatch-<association> ── at its time ──▶ DisassociateClientVpnTargetNetwork, schedule deletes itself
+//	             │
+//	             └── Disarm (the association is gone) ──▶ deleted
+//
+// A schedule is never moved: its name is the association's, and who comes second finds it made.
+package deadman
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+const (
+	// patience bounds one method with its retries, when the caller's context does not end sooner.
+	patience = 10 * time.Second
+	// attempts and maxBackoff are few and short: the latch tries again at its next look.
+	attempts   = 3
+	maxBackoff = time.Second
+	// soonest is how far ahead a schedule lies at least. What Scheduler does with a one-time schedule whose time has
+	// passed is not documented; it starts targets within 60 seconds ("Schedule types", User Guide).
+	soonest = time.Minute
+	// When the call fails, Scheduler repeats it with back-off: a day long and 185 times, its maxima (RetryPolicy, API
+	// Reference). It is the last thing that stops the meter.
+	retryFor   = 24 * time.Hour
+	retryTimes = 185
+)
+
+// Config is what New needs; every field is required.
+type Config struct {
+	AWS   aws.Config // at least Region and Credentials; nothing is read from the environment
+	Group string     // schedule group that exists
+	// RoleARN is the role that Scheduler assumes; it may call ec2:DisassociateClientVpnTargetNetwork and nothing else.
+	RoleARN string
+}
+
+// Deadman implements latch.Deadman.
+type Deadman struct {
+	client              *scheduler.Client
+	group, role, target string
+}
+
+// New checks c and makes no call.
+func New(c Config) (*Deadman, error) {
+	if c.AWS.Region == "" || c.AWS.Credentials == nil || c.Group == "" {
+		return nil, errors.New("deadman: Region, Credentials and Group are required")
+	}
+	arn := strings.SplitN(c.RoleARN, ":", 6)
+	if len(arn) != 6 || arn[0] != "arn" || arn[2] != "iam" || !strings.HasPrefix(arn[5], "role/") {
+		return nil, fmt.Errorf("deadman: RoleARN %q is not the ARN of an IAM role", c.RoleARN)
+	}
+	client := scheduler.NewFromConfig(c.AWS, func(o *scheduler.Options) {
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff })
+	})
+	return &Deadman{
+		client: client, group: c.Group, role: c.RoleARN,
+		// The universal target, in the role's partition ("Using universal targets", EventBridge Scheduler User Guide).
+		target: "arn:" + arn[1] + ":scheduler:::aws-sdk:ec2:disassociateClientVpnTargetNetwork",
+	}, nil
+}
+
+// Arm implements latch.Deadman. The switch fires within a minute after at, never before; one whose time has passed
+// fires as soon as can be.
+func (d *Deadman) Arm(ctx context.Context, id latch.EndpointID, association latch.AssociationID, at time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if first := time.Now().Add(soonest); at.Before(first) {
+		at = first
+	}
+	at = at.Add(time.Second - 1).Truncate(time.Second) // schedules know whole seconds
+	input, err := json.Marshal(map[string]string{"ClientVpnEndpointId": string(id), "AssociationId": string(association)})
+	if err != nil {
+		return fmt.Errorf("arm switch of %s: %w", association, err)
+	}
+	_, err = d.client.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
+		Name:                       new(name(association)),
+		GroupName:                  new(d.group),
+		Description:                new("Ends the association when Nightlatch does not."),
+		ScheduleExpression:         new("at(" + at.UTC().Format("2006-01-02T15:04:05") + ")"),
+		ScheduleExpressionTimezone: new("UTC"),
+		FlexibleTimeWindow:         &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff},
+		ActionAfterCompletion:      types.ActionAfterCompletionDelete,
+		Target: &types.Target{
+			Arn: new(d.target), RoleArn: new(d.role), Input: new(string(input)),
+			RetryPolicy: &types.RetryPolicy{
+				MaximumEventAgeInSeconds: new(int32(retryFor / time.Second)), MaximumRetryAttempts: new(int32(retryTimes)),
+			},
+		},
+	})
+	if _, exists := errors.AsType[*types.ConflictException](err); exists || err == nil {
+		return nil
+	}
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return fmt.Errorf("arm switch of %s in schedule group %s: %w", association, d.group, translate(err))
+	}
+	return fmt.Errorf("arm switch of %s: %w", association, translate(err))
+}
+
+// Disarm implements latch.Deadman.
+func (d *Deadman) Disarm(ctx context.Context, _ latch.EndpointID, association latch.AssociationID) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := d.client.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: new(name(association)), GroupName: new(d.group)})
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing || err == nil {
+		return nil
+	}
+	return fmt.Errorf("disarm switch of %s: %w", association, translate(err))
+}
+
+// name has at most 64 characters of letters, digits, "-", "_" and "."; an association's id is 28 of them.
+func name(association latch.AssociationID) string { return "nightlatch-" + string(association) }
+
+// kinds is the translation of Scheduler's codes (CreateSchedule and DeleteSchedule, API Reference). One that is not in
+// it is refused, or unavailable when the HTTP status says that the fault is Scheduler's.
+var kinds = map[string]error{
+	"ThrottlingException":       latch.ErrBusy,
+	"TooManyRequestsException":  latch.ErrBusy,
+	"ConflictException":         latch.ErrBusy, // for a delete: somebody changes the schedule at this moment
+	"InternalServerException":   latch.ErrUnavailable,
+	"ResourceNotFoundException": latch.ErrRefused, // for a create: the group is missing, and waiting makes none
+}
+
+// failure is one of latch's kinds with AWS's words. The SDK's own error stays in the chain, for what only it knows,
+// such as that the context ended; it is not in the text, which would say everything twice.
+type failure struct {
+	kind  error
+	fault *latch.Fault
+	cause error
+}
+
+// Error has the request's id when there is one: AWS Support asks for it.
+func (f *failure) Error() string {
+	text := f.kind.Error() + ": " + f.fault.Error()
+	if r, ok := errors.AsType[*awshttp.ResponseError](f.cause); ok && r.RequestID != "" {
+		text += " (request " + r.RequestID + ")"
+	}
+	return text
+}
+
+func (f *failure) Unwrap() []error { return []error{f.kind, f.fault, f.cause} }
+
+func translate(err error) error {
+	fault := &latch.Fault{Service: "scheduler", Message: err.Error()}
+	api, ok := errors.AsType[smithy.APIError](err)
+	// "UnknownError" is the SDK's word for an answer without a code, such as a proxy's page.
+	if !ok || api.ErrorCode() == "UnknownError" {
+		return &failure{latch.ErrUnavailable, fault, err}
+	}
+	fault.Code, fault.Message = api.ErrorCode(), api.ErrorMessage()
+	if kind, ok := kinds[fault.Code]; ok {
+		return &failure{kind, fault, err}
+	}
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() >= http.StatusInternalServerError {
+		return &failure{latch.ErrUnavailable, fault, err}
+	}
+	return &failure{latch.ErrRefused, fault, err}
+}

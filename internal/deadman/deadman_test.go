@@ -1,0 +1,269 @@
+package deadman_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	ec2sdk "github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/nightlatch/nightlatch/internal/deadman"
+	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
+	"github.com/nightlatch/nightlatch/internal/standin/ec2"
+	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
+	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+)
+
+const (
+	endpoint    latch.EndpointID    = "cvpn-endpoint-0123456789abcdef0"
+	association latch.AssociationID = "cvpn-assoc-0123456789abcdef0"
+	group                           = "nightlatch"
+	role                            = "arn:aws:iam::111122223333:role/nightlatch-deadman"
+)
+
+var key = sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+
+func config(client aws.HTTPClient) aws.Config {
+	return aws.Config{
+		Region:      "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
+		HTTPClient:  client,
+	}
+}
+
+func over(t *testing.T, client aws.HTTPClient) *deadman.Deadman {
+	t.Helper()
+	d, err := deadman.New(deadman.Config{AWS: config(client), Group: group, RoleARN: role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The adapter and the real SDK against two stand-ins: the scheduler that fires, and the EC2 that it calls.
+func TestDeadmanOverTheWire(t *testing.T) {
+	latchtest.TestDeadman(t, func(t *testing.T) latchtest.DeadmanBench {
+		lookup := func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID }
+		log := slog.New(slog.DiscardHandler)
+		cloud, err := ec2.New(ec2.Config{
+			Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
+			Endpoints: []ec2.Endpoint{{ID: string(endpoint), VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
+				{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
+				{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire := latchtest.InProcess{Handler: cloud.Handler()}
+		clock, err := scheduler.New(scheduler.Config{
+			Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
+			EC2URL: "https://ec2.us-east-1.amazonaws.com", Caller: key, Client: &http.Client{Transport: wire}, Groups: []string{group},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := clock.Run(t.Context()); err != nil && t.Context().Err() == nil {
+				t.Errorf("run: %v", err)
+			}
+		})
+		t.Cleanup(running.Wait) // t.Context ends before
+
+		b := latchtest.DeadmanBench{Deadman: over(t, latchtest.InProcess{Handler: clock.Handler()}), Endpoint: endpoint}
+		client := ec2sdk.NewFromConfig(config(wire))
+		for _, subnet := range []string{"subnet-0a", "subnet-0b"} {
+			out, err := client.AssociateClientVpnTargetNetwork(t.Context(), &ec2sdk.AssociateClientVpnTargetNetworkInput{
+				ClientVpnEndpointId: new(string(endpoint)), SubnetId: new(subnet),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Associations = append(b.Associations, latch.AssociationID(*out.AssociationId))
+		}
+		b.Ended = func(id latch.AssociationID) bool {
+			for _, a := range cloud.Snapshot().Endpoints[0].Associations {
+				if a.ID == string(id) {
+					return !a.Ended.IsZero()
+				}
+			}
+			return true
+		}
+		return b
+	})
+}
+
+// request is what reached Scheduler.
+type request struct{ method, path, body string }
+
+// says answers every request the same way and remembers it.
+func says(status int, code, body string, seen *[]request) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		*seen = append(*seen, request{r.Method, r.URL.Path, string(raw)})
+		w.Header().Set("Content-Type", "application/json")
+		if code != "" {
+			w.Header().Set("X-Amzn-ErrorType", code)
+		}
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	})
+}
+
+func TestSchedule(t *testing.T) {
+	for name, test := range map[string]struct {
+		ahead time.Duration
+		want  string
+	}{
+		"a time of whole seconds":           {time.Hour, "at(2000-01-01T01:00:00)"},
+		"a fraction is rounded up":          {time.Hour + time.Nanosecond, "at(2000-01-01T01:00:01)"},
+		"a time too near is moved a little": {time.Second, "at(2000-01-01T00:01:00)"},
+		"a time that has passed fires soon": {-time.Hour, "at(2000-01-01T00:01:00)"},
+		"a time of tomorrow keeps its date": {36 * time.Hour, "at(2000-01-02T12:00:00)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen []request
+				d := over(t, latchtest.InProcess{Handler: says(200, "", `{"ScheduleArn":"arn"}`, &seen)})
+				// Written in another zone: the schedule is in UTC.
+				at := time.Now().Add(test.ahead).In(time.FixedZone("KST", 9*60*60))
+				if err := d.Arm(t.Context(), endpoint, association, at); err != nil {
+					t.Fatal(err)
+				}
+				if len(seen) != 1 || seen[0].method != "POST" || seen[0].path != "/schedules/nightlatch-"+string(association) {
+					t.Fatalf("got %+v", seen)
+				}
+				var body map[string]any
+				if err := json.NewDecoder(bytes.NewBufferString(seen[0].body)).Decode(&body); err != nil {
+					t.Fatal(err)
+				}
+				if body["ClientToken"] == "" || body["Description"] == "" {
+					t.Errorf("got %v", body)
+				}
+				delete(body, "ClientToken")
+				delete(body, "Description")
+				got, err := json.Marshal(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := `{"ActionAfterCompletion":"DELETE","FlexibleTimeWindow":{"Mode":"OFF"},"GroupName":"nightlatch","ScheduleExpression":"` + test.want +
+					`","ScheduleExpressionTimezone":"UTC","Target":{"Arn":"arn:aws:scheduler:::aws-sdk:ec2:disassociateClientVpnTargetNetwork",` +
+					`"Input":"{\"AssociationId\":\"` + string(association) + `\",\"ClientVpnEndpointId\":\"` + string(endpoint) + `\"}",` +
+					`"RetryPolicy":{"MaximumEventAgeInSeconds":86400,"MaximumRetryAttempts":185},"RoleArn":"` + role + `"}}`
+				if string(got) != want {
+					t.Errorf("\n got %s\nwant %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+func TestPartition(t *testing.T) {
+	var seen []request
+	d, err := deadman.New(deadman.Config{
+		AWS: config(latchtest.InProcess{Handler: says(200, "", `{"ScheduleArn":"arn"}`, &seen)}), Group: group,
+		RoleARN: "arn:aws-us-gov:iam::111122223333:role/path/nightlatch",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Arm(t.Context(), endpoint, association, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if want := `"arn:aws-us-gov:scheduler:::aws-sdk:ec2:disassociateClientVpnTargetNetwork"`; !strings.Contains(seen[0].body, want) {
+		t.Errorf("got %s, want %s in it", seen[0].body, want)
+	}
+}
+
+// The one translation of Scheduler's codes, for both methods; nil is success.
+func TestErrors(t *testing.T) {
+	for code, want := range map[string]struct {
+		status      int
+		arm, disarm error
+	}{
+		"ConflictException":             {409, nil, latch.ErrBusy},
+		"ResourceNotFoundException":     {404, latch.ErrRefused, nil},
+		"ThrottlingException":           {429, latch.ErrBusy, latch.ErrBusy},
+		"TooManyRequestsException":      {429, latch.ErrBusy, latch.ErrBusy},
+		"InternalServerException":       {500, latch.ErrUnavailable, latch.ErrUnavailable},
+		"SomethingNewAndBroken":         {503, latch.ErrUnavailable, latch.ErrUnavailable},
+		"ServiceQuotaExceededException": {402, latch.ErrRefused, latch.ErrRefused},
+		"ValidationException":           {400, latch.ErrRefused, latch.ErrRefused},
+		"AccessDeniedException":         {403, latch.ErrRefused, latch.ErrRefused},
+		"SomethingNew":                  {400, latch.ErrRefused, latch.ErrRefused},
+	} {
+		t.Run(code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var seen []request
+				d := over(t, latchtest.InProcess{Handler: says(want.status, code, `{"Message":"AWS's own words"}`, &seen)})
+				for method, test := range map[string]struct{ got, want error }{
+					"arm":    {d.Arm(t.Context(), endpoint, association, time.Now()), want.arm},
+					"disarm": {d.Disarm(t.Context(), endpoint, association), want.disarm},
+				} {
+					f, ok := errors.AsType[*latch.Fault](test.got)
+					switch {
+					case !errors.Is(test.got, test.want):
+						t.Errorf("%s: got %v, want %v", method, test.got, test.want)
+					case test.want != nil && (!ok || *f != latch.Fault{Service: "scheduler", Code: code, Message: "AWS's own words"}):
+						t.Errorf("%s: got %v, want AWS's words in the chain", method, test.got)
+					}
+				}
+			})
+		})
+	}
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+func TestNoAnswer(t *testing.T) {
+	for name, client := range map[string]aws.HTTPClient{
+		"nobody there": doer(func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }),
+		"silence":      doer(func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }),
+		"a proxy's page": latchtest.InProcess{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "<html>Forbidden</html>", http.StatusForbidden)
+		})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				err := over(t, client).Disarm(t.Context(), endpoint, association)
+				f, ok := errors.AsType[*latch.Fault](err)
+				if !errors.Is(err, latch.ErrUnavailable) || !ok || f.Service != "scheduler" || f.Message == "" {
+					t.Errorf("got %v, want %v with a fault", err, latch.ErrUnavailable)
+				}
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("took %v; a request must not hang", took)
+				}
+			})
+		})
+	}
+}
+
+func TestNewChecks(t *testing.T) {
+	for name, spoil := range map[string]func(*deadman.Config){
+		"Region":      func(c *deadman.Config) { c.AWS.Region = "" },
+		"Credentials": func(c *deadman.Config) { c.AWS.Credentials = nil },
+		"Group":       func(c *deadman.Config) { c.Group = "" },
+		"RoleARN":     func(c *deadman.Config) { c.RoleARN = "nightlatch-deadman" },
+	} {
+		c := deadman.Config{AWS: config(nil), Group: group, RoleARN: role}
+		spoil(&c)
+		if _, err := deadman.New(c); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: got %v", name, err)
+		}
+	}
+}
