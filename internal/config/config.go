@@ -1,0 +1,381 @@
+// Package config reads nightlatch.yaml. It is strict: every unknown key, wrong type and missing value is reported, all
+// at once, each with its line and, where a key looks misspelt, with the one that was probably meant.
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+// Config is a checked configuration.
+type Config struct {
+	Region  string
+	Table   string // the DynamoDB table
+	ALB     ALB
+	Deadman Deadman
+	// BeatFor is how long one beat may go on looking; shorter than the schedule's minute and the function's time-out.
+	BeatFor   time.Duration
+	Endpoints []Endpoint
+}
+
+// ALB is the front that lets the load balancer sign people in.
+type ALB struct {
+	ARN, ClientID, Issuer string
+	// LogoutURL ends the user pool's session: https://DOMAIN/logout?client_id=…&logout_uri=….
+	LogoutURL string
+	// SignInOrigins are the origins whose pages lead here at the end of a sign-in.
+	SignInOrigins []string
+}
+
+// Deadman says where the one-shot schedules live and which role they act as.
+type Deadman struct{ Group, RoleARN string }
+
+// Endpoint is one Client VPN endpoint and its policy.
+type Endpoint struct {
+	Name, Title    string // Name is for URLs and commands, Title for people
+	ID             latch.EndpointID
+	Policy         latch.Policy
+	Location       *time.Location
+	SelfServiceURL string
+}
+
+// The types below are the file's shape; their names are what the YAML decoder's messages mention.
+
+type file struct {
+	Region    string     `yaml:"region"`
+	Table     string     `yaml:"table"`
+	SignIn    signIn     `yaml:"signin"`
+	Deadman   deadman    `yaml:"deadman"`
+	Beat      beat       `yaml:"beat"`
+	Endpoints []endpoint `yaml:"endpoints"`
+}
+
+type signIn struct {
+	ALB alb `yaml:"alb"`
+}
+
+type alb struct {
+	ARN           string   `yaml:"arn"`
+	ClientID      string   `yaml:"client_id"`
+	Issuer        string   `yaml:"issuer"`
+	LogoutURL     string   `yaml:"logout_url"`
+	SignInOrigins []string `yaml:"sign_in_origins"`
+}
+
+type deadman struct {
+	Group   string `yaml:"group"`
+	RoleARN string `yaml:"role_arn"`
+}
+
+type beat struct {
+	For duration `yaml:"for"`
+}
+
+type endpoint struct {
+	Name           string   `yaml:"name"`
+	Title          string   `yaml:"title"`
+	ID             string   `yaml:"id"`
+	Subnets        []string `yaml:"subnets"`
+	Associate      string   `yaml:"associate"`
+	Routes         []route  `yaml:"routes"`
+	Lease          lease    `yaml:"lease"`
+	Idle           idle     `yaml:"idle"`
+	UnusedAfter    duration `yaml:"unused_after"`
+	AbsoluteMax    duration `yaml:"absolute_max"`
+	LookEvery      duration `yaml:"look_every"`
+	ByHand         string   `yaml:"by_hand"`
+	OnVisit        string   `yaml:"on_visit"`
+	TimeZone       string   `yaml:"time_zone"`
+	SelfServiceURL string   `yaml:"self_service_url"`
+}
+
+type route struct {
+	Destination string `yaml:"destination"`
+	Subnet      string `yaml:"subnet"`
+	Description string `yaml:"description"`
+}
+
+type lease struct {
+	Default duration   `yaml:"default"`
+	Choices []duration `yaml:"choices"`
+	Max     duration   `yaml:"max"`
+}
+
+type idle struct {
+	After  duration `yaml:"after"`
+	Floor  *uint64  `yaml:"floor"`
+	Window duration `yaml:"window"`
+	Max    duration `yaml:"max"`
+}
+
+// duration is written as Go writes them: 90s, 15m, 1h30m.
+type duration time.Duration
+
+func (d *duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := time.ParseDuration(n.Value)
+	if err != nil {
+		// A TypeError lets the decoder go on and report the other faults too.
+		return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: %q is not a length of time: write 90s, 15m or 1h30m", n.Line, n.Value)}}
+	}
+	*d = duration(v)
+	return nil
+}
+
+// Parse checks raw, which name is given to in messages. The error joins every fault that was found.
+func Parse(name string, raw []byte) (*Config, error) {
+	var f file
+	dec := yaml.NewDecoder(bytes.NewReader(raw))
+	dec.KnownFields(true)
+	err := dec.Decode(&f)
+	if errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: is empty", name)
+	}
+	if bad, ok := errors.AsType[*yaml.TypeError](err); ok {
+		var faults []error
+		for _, e := range bad.Errors {
+			faults = append(faults, fmt.Errorf("%s:%s", name, plain(e)))
+		}
+		return nil, errors.Join(faults...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: has a second document after \"---\"; only one is read", name)
+	}
+	c := &checker{name: name, lines: lines(raw)}
+	out := c.config(f)
+	return out, errors.Join(c.faults...)
+}
+
+var unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type config\.(\w+)$`)
+
+// plain turns the decoder's message into one that names the key that was probably meant.
+func plain(e string) string {
+	m := unknownField.FindStringSubmatch(e)
+	if m == nil {
+		line, what, _ := strings.Cut(strings.TrimPrefix(e, "line "), ": ")
+		return line + ": " + strings.ReplaceAll(what, "!!", "")
+	}
+	var keys []string
+	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, route{}, lease{}, idle{}} {
+		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
+			for i := range rt.NumField() {
+				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
+			}
+		}
+	}
+	nearest := slices.MinFunc(keys, func(a, b string) int { return cmp.Compare(distance(a, m[2]), distance(b, m[2])) })
+	if distance(nearest, m[2]) <= 2 {
+		return fmt.Sprintf("%s: unknown key %q: did you mean %q?", m[1], m[2], nearest)
+	}
+	return fmt.Sprintf("%s: unknown key %q: here belong %s", m[1], m[2], strings.Join(keys, ", "))
+}
+
+// distance counts the single-character changes between two keys (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
+// lines maps each dotted path of the file, "endpoints.0.subnets", to its line.
+func lines(raw []byte) map[string]int {
+	out := map[string]int{}
+	var doc yaml.Node
+	if yaml.Unmarshal(raw, &doc) != nil || len(doc.Content) == 0 {
+		return out
+	}
+	var walk func(path string, n *yaml.Node)
+	walk = func(path string, n *yaml.Node) {
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				p := strings.TrimPrefix(path+"."+n.Content[i].Value, ".")
+				out[p] = n.Content[i].Line
+				walk(p, n.Content[i+1])
+			}
+		case yaml.SequenceNode:
+			for i, x := range n.Content {
+				p := fmt.Sprintf("%s.%d", path, i)
+				out[p] = x.Line
+				walk(p, x)
+			}
+		}
+	}
+	walk("", doc.Content[0])
+	return out
+}
+
+type checker struct {
+	name   string
+	lines  map[string]int
+	faults []error
+}
+
+// fault reports what is wrong at a path; a path that is not in the file is reported at its nearest parent.
+func (c *checker) fault(path, format string, args ...any) {
+	line := 1
+	for p := path; p != ""; {
+		if l, ok := c.lines[p]; ok {
+			line = l
+			break
+		}
+		i := strings.LastIndex(p, ".")
+		p = p[:max(i, 0)]
+	}
+	c.faults = append(c.faults, fmt.Errorf("%s:%d: %s: %s", c.name, line, path, fmt.Sprintf(format, args...)))
+}
+
+// require reports whether v has the form; what says which form it is.
+func (c *checker) require(path, v string, form *regexp.Regexp, what string) {
+	if v == "" {
+		c.fault(path, "is missing: %s", what)
+	} else if !form.MatchString(v) {
+		c.fault(path, "%q is not %s", v, what)
+	}
+}
+
+var (
+	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	tableForm    = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+	albForm      = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[^/]+/[0-9a-f]+$`)
+	clientForm   = regexp.MustCompile(`^[\w+]{1,128}$`)
+	issuerForm   = regexp.MustCompile(`^https://[^\s?#]+[^\s?#/]$`)
+	urlForm      = regexp.MustCompile(`^https://[^\s/]+/\S*$`)
+	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
+	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/.+$`)
+	nameForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	endpointForm = regexp.MustCompile(`^cvpn-endpoint-[0-9a-f]+$`)
+	subnetForm   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+)
+
+func (c *checker) config(f file) *Config {
+	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For),
+		ALB:     ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins},
+		Deadman: Deadman{f.Deadman.Group, f.Deadman.RoleARN}}
+	c.require("region", f.Region, regionForm, "an AWS Region, like eu-central-1")
+	c.require("table", f.Table, tableForm, "a DynamoDB table's name")
+	c.require("signin.alb.arn", f.SignIn.ALB.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
+	c.require("signin.alb.client_id", f.SignIn.ALB.ClientID, clientForm, "the Cognito app client's id")
+	c.require("signin.alb.issuer", f.SignIn.ALB.Issuer, issuerForm, "the user pool's issuer, https://cognito-idp.REGION.amazonaws.com/POOL")
+	c.require("deadman.group", f.Deadman.Group, groupForm, "the schedule group's name")
+	c.require("deadman.role_arn", f.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
+	c.require("signin.alb.logout_url", f.SignIn.ALB.LogoutURL, urlForm, "an https URL, https://DOMAIN/logout?client_id=…&logout_uri=…, which ends the user pool's session")
+	for i, o := range f.SignIn.ALB.SignInOrigins {
+		if u, err := url.Parse(o); err != nil || !httpsURL(o) || u.Path != "" || u.RawQuery != "" {
+			c.fault(fmt.Sprintf("signin.alb.sign_in_origins.%d", i), "%q is not an origin, like https://example.awsapps.com", o)
+		}
+	}
+	if out.BeatFor == 0 {
+		out.BeatFor = 50 * time.Second
+	}
+	if out.BeatFor < 0 {
+		c.fault("beat.for", "must be longer than nothing")
+	}
+	if len(f.Endpoints) == 0 {
+		c.fault("endpoints", "is missing: name at least one Client VPN endpoint")
+	}
+	names, ids := map[string]bool{}, map[string]bool{}
+	for i, e := range f.Endpoints {
+		path := fmt.Sprintf("endpoints.%d", i)
+		if names[e.Name] || ids[e.ID] {
+			c.fault(path, "%s (%s) is configured twice", e.Name, e.ID)
+		}
+		names[e.Name], ids[e.ID] = true, true
+		out.Endpoints = append(out.Endpoints, c.endpoint(path, e))
+	}
+	return out
+}
+
+func (c *checker) endpoint(path string, e endpoint) Endpoint {
+	c.require(path+".name", e.Name, nameForm, "a short name of a-z, 0-9 and -, used in addresses and commands")
+	c.require(path+".id", e.ID, endpointForm, "a Client VPN endpoint's id, cvpn-endpoint-…")
+	p := latch.DefaultPolicy()
+	for i, s := range e.Subnets {
+		c.require(fmt.Sprintf("%s.subnets.%d", path, i), s, subnetForm, "a subnet's id, subnet-…")
+		p.Subnets = append(p.Subnets, latch.SubnetID(s))
+	}
+	switch e.Associate {
+	case "", "one":
+	case "all":
+		p.All = true
+	default:
+		c.fault(path+".associate", "%q is neither one nor all", e.Associate)
+	}
+	for i, r := range e.Routes {
+		if d, err := netip.ParsePrefix(r.Destination); err != nil || d != d.Masked() {
+			c.fault(fmt.Sprintf("%s.routes.%d.destination", path, i), "%q is not a CIDR block with its host bits off, like 10.1.0.0/16", r.Destination)
+		}
+		p.Routes = append(p.Routes, latch.Route{Destination: r.Destination, Subnet: latch.SubnetID(r.Subnet), Description: r.Description})
+	}
+	set := func(into *time.Duration, d duration) {
+		if d != 0 {
+			*into = time.Duration(d)
+		}
+	}
+	set(&p.LeaseDefault, e.Lease.Default)
+	set(&p.LeaseMax, e.Lease.Max)
+	set(&p.IdleAfter, e.Idle.After)
+	set(&p.IdleWindow, e.Idle.Window)
+	set(&p.TrafficMax, e.Idle.Max)
+	set(&p.UnusedAfter, e.UnusedAfter)
+	set(&p.AbsoluteMax, e.AbsoluteMax)
+	set(&p.LookEvery, e.LookEvery)
+	if e.Idle.Floor != nil {
+		p.IdleFloor = *e.Idle.Floor
+	}
+	if len(e.Lease.Choices) > 0 {
+		p.LeaseChoices = nil
+		for _, d := range e.Lease.Choices {
+			p.LeaseChoices = append(p.LeaseChoices, time.Duration(d))
+		}
+	}
+	p.ByHand = cmp.Or(latch.ByHand(e.ByHand), p.ByHand)
+	p.OnVisit = cmp.Or(latch.OnVisit(e.OnVisit), p.OnVisit)
+	for _, err := range p.Check() {
+		key, what, _ := strings.Cut(err.Error(), ": ")
+		c.fault(path+"."+key, "%s", what)
+	}
+	loc, err := time.LoadLocation(cmp.Or(e.TimeZone, "UTC"))
+	if err != nil || e.TimeZone == "Local" {
+		c.fault(path+".time_zone", "%q is not a time zone, like Asia/Seoul", e.TimeZone)
+		loc = time.UTC
+	}
+	if e.SelfServiceURL != "" && !httpsURL(e.SelfServiceURL) {
+		c.fault(path+".self_service_url", "%q is not an https URL", e.SelfServiceURL)
+	}
+	return Endpoint{Name: e.Name, Title: cmp.Or(e.Title, e.Name), ID: latch.EndpointID(e.ID), Policy: p, Location: loc, SelfServiceURL: e.SelfServiceURL}
+}
+
+func httpsURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "https" && u.Host != ""
+}

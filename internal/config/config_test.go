@@ -1,0 +1,89 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/config"
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+const good = `region: ap-northeast-2
+table: nightlatch
+signin:
+  alb:
+    arn: arn:aws:elasticloadbalancing:ap-northeast-2:111122223333:loadbalancer/app/nightlatch/0123456789abcdef
+    client_id: 4abc
+    issuer: https://cognito-idp.ap-northeast-2.amazonaws.com/ap-northeast-2_AbCdEfGhI
+    logout_url: https://vpn.auth.ap-northeast-2.amazoncognito.com/logout?client_id=4abc&logout_uri=https%3A%2F%2Fvpn.example%2Fsigned-out
+deadman:
+  group: nightlatch
+  role_arn: arn:aws:iam::111122223333:role/nightlatch-deadman
+endpoints:
+  - name: office
+    id: cvpn-endpoint-0123456789abcdef0
+    subnets: [subnet-0a, subnet-0b]
+    routes:
+      - destination: 10.9.0.0/16
+    lease: {default: 1h, choices: [30m, 1h], max: 4h}
+    idle: {floor: 0}
+    time_zone: Asia/Seoul
+    on_visit: open
+`
+
+func TestAGoodFile(t *testing.T) {
+	c, err := config.Parse("nightlatch.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := c.Endpoints[0]
+	if e.Title != "office" || e.Policy.LeaseMax != 4*time.Hour || e.Policy.IdleFloor != 0 || e.Policy.OnVisit != latch.VisitOpens ||
+		e.Policy.UnusedAfter != 20*time.Minute || e.Location.String() != "Asia/Seoul" || c.BeatFor != 50*time.Second {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, to string
+		want     []string
+	}{
+		"a misspelt key, with the one that was meant": {"table:", "tabel:", []string{`nightlatch.yaml:2: unknown key "tabel": did you mean "table"?`}},
+		"a key from nowhere, with those that belong":  {"group:", "frobnicate:", []string{`nightlatch.yaml:10: unknown key "frobnicate": here belong group, role_arn`}},
+		"two unknown keys and a wrong type": {"    time_zone: Asia/Seoul", "    timezone: Asia/Seoul\n    by_hnad: adopt\n    unused_after: soon",
+			[]string{`:20: unknown key "timezone": did you mean "time_zone"?`, `:21: unknown key "by_hnad": did you mean "by_hand"?`, `:22: "soon" is not a length of time: write 90s, 15m or 1h30m`}},
+		"values that make no sense, each with its key": {"default: 1h", "default: 9h", []string{`nightlatch.yaml:18: endpoints.0.lease.default: 9h0m0s is longer than lease.max (4h0m0s)`}},
+		"a missing value is reported where it belongs": {"    client_id: 4abc\n", "", []string{`nightlatch.yaml:4: signin.alb.client_id: is missing: the Cognito app client's id`}},
+		"host bits in a route":                         {"10.9.0.0/16", "10.9.0.1/16", []string{`nightlatch.yaml:17: endpoints.0.routes.0.destination: "10.9.0.1/16" is not a CIDR block`}},
+		"a second document":                            {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
+		"a key twice":                                  {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
+		"an endpoint twice": {"    on_visit: open\n", "    on_visit: open\n  - name: office\n    id: cvpn-endpoint-0123456789abcdef0\n    subnets: [subnet-0a]\n",
+			[]string{`nightlatch.yaml:22: endpoints.1: office (cvpn-endpoint-0123456789abcdef0) is configured twice`}},
+		"a word that is none of the choices": {"on_visit: open", "on_visit: opne", []string{`nightlatch.yaml:21: endpoints.0.on_visit: "opne" is none of look, open`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := config.Parse("nightlatch.yaml", []byte(strings.Replace(good, tt.from, tt.to, 1)))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, w := range tt.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("the message lacks %q; it is:\n%v", w, err)
+				}
+			}
+		})
+	}
+	if _, err := config.Parse("nightlatch.yaml", nil); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if c, err := config.Parse("fuzz.yaml", raw); err == nil && len(c.Endpoints) == 0 {
+			t.Error("a configuration without endpoints was accepted")
+		}
+	})
+}

@@ -1,0 +1,318 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+// page is everything a template shows, in words already; templates decide only what stands where.
+type page struct {
+	labels
+	Lang, CSS, JS   string
+	DocTitle        string
+	Kicker          string // what the page is about, above the heading
+	Heading, Status string
+	Path            string // of this page, with ?look
+	Home            bool   // whether there is a list to go to
+	Langs           []langLink
+	User            string // empty when nobody is known to be signed in
+	Token           string // of this browser's forms; empty: no form
+
+	Endpoint *endpointPage
+	List     []listed
+	Problem  *problemPage
+}
+
+type langLink struct {
+	Code, Name, Href string
+	Current          bool
+}
+
+type endpointPage struct {
+	API, Now       string
+	Zone, ZoneName string // of the clock that the page shows
+	Tag            string // the API's ETag of the same view, so that the first poll costs a 304
+	Poll           int64  // milliseconds
+	State          string
+	Busy           bool // something is under way at AWS
+	Notices        []string
+	Failure        *failureNote
+	Steps          []stepLine
+	Times          []timeLine
+	Lines          []string // what to know or do now
+	Portal         string
+	Countdown      int // seconds; 0: none
+	Open           *form
+	Extend         *form
+	Done           *form
+}
+
+type failureNote struct{ What, Do, Step, Why string }
+
+type stepLine struct {
+	Class, Mark, Text, Count, Said string
+	Current                        bool
+}
+
+type timeLine struct{ Label, ISO, Text, Relative string }
+
+type form struct {
+	Action, Button, Legend, Hint string
+	Primary, AskReason           bool
+	Choices                      []choice
+}
+
+type choice struct {
+	Value, Text string
+	Checked     bool
+}
+
+type listed struct{ Href, Title, State, Class, Status string }
+
+type problemPage struct {
+	Detail, RequestID, BackTo, BackText string
+	AWS                                 *awsWords
+}
+
+func (h *handler) newPage(w http.ResponseWriter, r *http.Request) page {
+	v := visitOf(r)
+	p := page{labels: labelsIn(v.lang), Lang: v.lang.String(), CSS: h.css, JS: h.js, Home: len(h.c.Endpoints) > 1}
+	p.Path = "/"
+	if v.endpoint != nil {
+		p.Path = v.endpoint.page(true)
+	}
+	for l := range langs {
+		to := "/?look&lang=" + l.String()
+		if v.endpoint != nil {
+			to = v.endpoint.page(true) + "&lang=" + l.String()
+		}
+		p.Langs = append(p.Langs, langLink{l.String(), langNames[l], to, l == v.lang})
+	}
+	if v.who.Subject != "" {
+		p.User, p.Token = v.who.Name, h.formToken(w, r)
+		if p.User == "" {
+			p.User = string(v.who.Subject)
+		}
+	}
+	return p
+}
+
+// render writes a whole page or, when a template fails, none of it.
+func (h *handler) render(w http.ResponseWriter, status int, p page) error {
+	var b bytes.Buffer
+	if err := h.pages.ExecuteTemplate(&b, "page.html", p); err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	w.Write(b.Bytes())
+	return nil
+}
+
+func (h *handler) home(w http.ResponseWriter, r *http.Request, p latch.Principal) error {
+	if len(h.c.Endpoints) == 1 {
+		visitOf(r).endpoint = &h.c.Endpoints[0]
+		return h.showPage(w, r, p, &h.c.Endpoints[0])
+	}
+	l := visitOf(r).lang
+	pg := h.newPage(w, r)
+	pg.Heading, pg.DocTitle = tList.say(l), tList.say(l)
+	now := time.Now()
+	for i := range h.c.Endpoints {
+		e := &h.c.Endpoints[i]
+		line := listed{Href: e.page(false), Title: e.Title, State: tNotShown.say(l), Class: "unknown"}
+		v, err := h.c.Keeper.View(r.Context(), e.ID, p)
+		switch {
+		case err != nil: // it does not hide the others
+			h.c.Log.ErrorContext(r.Context(), "endpoint not shown", "endpoint", e.Name, "request_id", visitOf(r).id, "err", err)
+		case v.Stale:
+			line.State, line.Status = tUnknown.say(l), unknownAt(l, v, e, now)
+		default:
+			line.State, line.Class, line.Status = stateTitle[v.State].say(l), string(v.State), reasonText(l, v.Reason, e.Location, now)
+		}
+		pg.List = append(pg.List, line)
+	}
+	return h.render(w, http.StatusOK, pg)
+}
+
+func unknownAt(l lang, v latch.View, e *Endpoint, now time.Time) string {
+	return tUnknownAt.say(l, "{at}", clock(l, v.ObservedAt, e.Location, now), "{state}", stateWord[v.State].say(l))
+}
+
+func (h *handler) showPage(w http.ResponseWriter, r *http.Request, p latch.Principal, e *Endpoint) error {
+	v, err := h.c.Keeper.View(r.Context(), e.ID, p)
+	if err != nil {
+		return err
+	}
+	l, now := visitOf(r).lang, time.Now()
+	pg := h.newPage(w, r)
+	pg.Kicker = e.Title
+	pg.Heading, pg.Status = stateTitle[v.State].say(l), reasonText(l, v.Reason, e.Location, now)
+	mark := stateMark[v.State]
+	if v.Stale {
+		mark, pg.Heading, pg.Status = "?", tUnknown.say(l), unknownAt(l, v, e, now)
+	}
+	pg.DocTitle = mark + " " + pg.Heading + " – " + e.Title
+	pg.Endpoint = h.endpointPage(pg.labels, l, v, e, now)
+	query := r.URL.Query()
+	if query.Has("clipped") && !v.Mine.Until.IsZero() {
+		pg.Endpoint.Notices = append(pg.Endpoint.Notices, tClipped.say(l, "{until}", clock(l, v.Mine.Until, e.Location, now)))
+	}
+	if e.Policy.OnVisit == latch.VisitOpens && v.State == latch.StateOff && !v.Stale && v.Mine.Until.IsZero() &&
+		r.Method == http.MethodGet && !query.Has("look") && h.byPerson(r) {
+		pg.Endpoint.Countdown = 3
+	}
+	return h.render(w, http.StatusOK, pg)
+}
+
+// endpointPage lays out one endpoint for one person: what is, then what they can do, with one button that stands out.
+func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, now time.Time) *endpointPage {
+	ep := &endpointPage{
+		API: "/api/v1/endpoints/" + e.Name, Tag: statusOf(e, v, l, now).etag(l), Zone: e.Location.String(), ZoneName: zoneName(now.In(e.Location)), Now: iso(now), Poll: pollAfter(v).Milliseconds(), State: string(v.State),
+		Busy: !v.Stale && (v.State == latch.StateOpening || v.State == latch.StateClosing || v.State == latch.StateDegraded),
+	}
+	at := func(t time.Time) string { return clock(l, t, e.Location, now) }
+	line := func(t text) { ep.Lines = append(ep.Lines, t.say(l)) }
+	held := !v.Mine.Until.IsZero()
+	if f := v.Failure; f != nil && v.State != latch.StateOpen {
+		ep.Failure = &failureNote{tFailed.say(l) + " (" + at(f.At) + ")", tFailedDo.say(l), f.Step, f.Why}
+	}
+	if v.State == latch.StateOpening || v.State == latch.StateDegraded {
+		ep.Steps = stepLines(words, l, v.Steps)
+	}
+	if !v.Since.IsZero() {
+		ep.Times = append(ep.Times, timeLine{words.Started, iso(v.Since), at(v.Since), relative(l, v.Since, now)})
+	}
+	if held {
+		ep.Times = append(ep.Times, timeLine{words.YourEnd, iso(v.Mine.Until), at(v.Mine.Until), relative(l, v.Mine.Until, now)})
+	}
+	switch v.State {
+	case latch.StateOpening:
+		line(tLeave)
+	case latch.StateOpen, latch.StateDegraded:
+		if !v.Stale {
+			line(tNext)
+		}
+		ep.Portal = e.SelfServiceURL
+	}
+	if v.State == latch.StateUnusable {
+		return ep
+	}
+	if !held {
+		if v.Others > 0 {
+			ep.Lines = append(ep.Lines, tOthers.count(l, v.Others))
+		}
+		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l), Primary: true, AskReason: true}
+		switch v.State {
+		case latch.StateOpening, latch.StateOpen, latch.StateDegraded:
+			ep.Open.Button, ep.Open.Hint = tJoin.say(l), tJoinHint.say(l)
+		case latch.StateClosing:
+			ep.Open.Button, ep.Open.Hint = tOpenAgain.say(l), reasonSay[latch.OpeningQueued].say(l)
+		}
+		for _, d := range e.Policy.LeaseChoices {
+			ep.Open.Choices = append(ep.Open.Choices, choice{d.String(), lengthOf(l, d), d == e.Policy.LeaseDefault})
+		}
+		check(ep.Open.Choices)
+		return ep
+	}
+	if v.State != latch.StateClosing {
+		// What the Keeper would grant: so much later than now agreed, within the longest lease and the opening's end.
+		most := now.Add(e.Policy.LeaseMax)
+		if !v.ExtendUntil.IsZero() && v.ExtendUntil.Before(most) {
+			most = v.ExtendUntil
+		}
+		extend := &form{Action: e.page(false) + "/extend", Button: tExtend.say(l), Legend: tHowMuchMore.say(l), Primary: true}
+		for _, d := range e.Policy.LeaseChoices {
+			if until := v.Mine.Until.Add(d); !until.After(most) {
+				extend.Choices = append(extend.Choices, choice{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, d), "{until}", at(until)), false})
+			}
+		}
+		switch {
+		case len(extend.Choices) > 0:
+			check(extend.Choices)
+			ep.Extend = extend
+		case most.Sub(v.Mine.Until) > time.Minute: // less than the shortest choice is left; the Keeper cuts it
+			d := e.Policy.LeaseChoices[0]
+			extend.Choices = []choice{{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, most.Sub(v.Mine.Until).Round(time.Minute)), "{until}", at(most)), true}}
+			ep.Extend = extend
+		default:
+			ep.Lines = append(ep.Lines, tCannot.say(l, "{until}", at(most)))
+		}
+	}
+	ep.Done = &form{Action: e.page(false) + "/done", Button: tDone.say(l), Hint: tDoneLast.say(l), Primary: ep.Extend == nil}
+	if v.Others > 0 {
+		ep.Done.Hint = tDoneOthers.count(l, v.Others)
+	}
+	return ep
+}
+
+// check makes sure that one choice is made, so that the form works with one press.
+func check(cs []choice) {
+	for _, c := range cs {
+		if c.Checked {
+			return
+		}
+	}
+	if len(cs) > 0 {
+		cs[0].Checked = true
+	}
+}
+
+func stepLines(words labels, l lang, stages []latch.Stage) []stepLine {
+	var lines []stepLine
+	current := true // the first that is not done is under way
+	for _, s := range stages {
+		line := stepLine{Class: "todo", Mark: "○", Text: stageText[s.Name].say(l), Said: words.StepNext}
+		switch {
+		case s.Done:
+			line.Class, line.Mark, line.Said = "done", "✓", words.StepDone
+		case current:
+			line.Class, line.Mark, line.Said, line.Current = "now", "●", words.StepNow, true
+			current = false
+		}
+		if s.Total > 0 {
+			line.Count = tOf.say(l, "{done}", fmt.Sprint(s.Ready), "{total}", fmt.Sprint(s.Total))
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// problemPage is the page for an error. Where it leads back to is a path of ours, never one that the request named.
+func (h *handler) problemPage(w http.ResponseWriter, r *http.Request, d document) {
+	pg := h.newPage(w, r)
+	pg.Heading, pg.DocTitle = d.Title, "✕ "+d.Title
+	pg.Problem = &problemPage{d.Detail, d.RequestID, pg.Path, pg.Back, d.AWS}
+	if e := visitOf(r).endpoint; e != nil {
+		pg.Kicker = e.Title
+	}
+	switch d.Status {
+	case http.StatusUnauthorized:
+		pg.Problem.BackText = pg.SignInAgain
+		fallthrough
+	case http.StatusForbidden: // the way out, for who must come back as somebody else
+		pg.Token = h.formToken(w, r)
+	}
+	if err := h.render(w, d.Status, pg); err != nil {
+		// The table's last resort, without a template.
+		h.c.Log.ErrorContext(r.Context(), "failed", "request_id", d.RequestID, "err", err)
+		http.Error(w, strings.Join([]string{d.Title, d.Detail, url.PathEscape(d.RequestID)}, "\n"), http.StatusInternalServerError)
+	}
+}
+
+// formIn gives the form template its form, the page around it and the form's name.
+func formIn(p page, f *form, name string) any {
+	return struct {
+		Page page
+		Form *form
+		Name string
+	}{p, f, name}
+}

@@ -1,0 +1,183 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/signin"
+)
+
+// ErrForbidden is for Authenticate and Keepers: this person may not, whatever they ask.
+var ErrForbidden = errors.New("not allowed")
+
+// What this package itself refuses.
+var (
+	errCrossSite  = errors.New("a request from another site")
+	errStaleForm  = errors.New("a form that is not of this browser's page")
+	errNoEndpoint = errors.New("no such endpoint")
+	errNoPage     = errors.New("no such page")
+	errMethod     = errors.New("method not allowed")
+	errTooBig     = errors.New("body too big")
+	errMediaType  = errors.New("content type not accepted")
+	errInput      = errors.New("input not accepted")
+)
+
+// inputError says more precisely what is wrong, in place of the table's sentence.
+type inputError struct {
+	kind error
+	say  text
+	args []string
+}
+
+func (e *inputError) Error() string { return e.kind.Error() + ": " + e.say.say(en, e.args...) }
+func (e *inputError) Unwrap() error { return e.kind }
+
+// problem is how an error is answered.
+type problem struct {
+	err    error
+	status int
+	slug   string        // last part of the problem document's type
+	words  words         // title and detail
+	retry  time.Duration // when a later try may succeed; 0: not by itself
+}
+
+// table is the one place where errors become answers. The first match wins: who somebody is comes before what they
+// want, and what AWS said before what follows from it. What is not in it is answered with unlisted.
+var table = []problem{
+	{signin.ErrNoToken, http.StatusUnauthorized, "signed-out", wSignedOut, 0},
+	{signin.ErrToken, http.StatusUnauthorized, "sign-in-refused", wSignInRefused, 0},
+	{signin.ErrKeyServer, http.StatusServiceUnavailable, "sign-in-unavailable", wSignInUnavailable, 5 * time.Second},
+	{ErrForbidden, http.StatusForbidden, "forbidden", wForbidden, 0},
+	{errCrossSite, http.StatusForbidden, "cross-site", wCrossSite, 0},
+	{errStaleForm, http.StatusForbidden, "stale-form", wStaleForm, 0},
+	{errNoEndpoint, http.StatusNotFound, "no-such-endpoint", wNoEndpoint, 0},
+	{errNoPage, http.StatusNotFound, "no-such-page", wNoPage, 0},
+	{errMethod, http.StatusMethodNotAllowed, "method-not-allowed", wMethod, 0},
+	{errTooBig, http.StatusRequestEntityTooLarge, "too-big", wTooBig, 0},
+	{errMediaType, http.StatusUnsupportedMediaType, "media-type", wMediaType, 0},
+	{errInput, http.StatusBadRequest, "bad-request", wBadRequest, 0},
+	{latch.ErrBadRequest, http.StatusBadRequest, "bad-request", wBadRequest, 0},
+	{latch.ErrTooLong, http.StatusBadRequest, "too-long", wTooLong, 0},
+	{latch.ErrNoLease, http.StatusConflict, "no-lease", wNoLease, 0},
+	{latch.ErrNotReady, http.StatusConflict, "not-usable", wNotReady, 0},
+	{latch.ErrTooEarly, http.StatusConflict, "too-early", wTooEarly, 15 * time.Second},
+	// The address was right and the configuration names an endpoint: that AWS does not know it is not the caller's 404.
+	{latch.ErrNotFound, http.StatusBadGateway, "unknown-to-aws", wUnknownToAWS, 0},
+	{latch.ErrRefused, http.StatusBadGateway, "aws-refused", wRefused, 0},
+	{latch.ErrBusy, http.StatusServiceUnavailable, "throttled", wBusy, 10 * time.Second},
+	{latch.ErrConflict, http.StatusServiceUnavailable, "conflict", wConflict, time.Second},
+	{latch.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", wUnavailable, 15 * time.Second},
+	{context.Canceled, http.StatusServiceUnavailable, "unavailable", wUnavailable, 15 * time.Second},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "unavailable", wUnavailable, 15 * time.Second},
+}
+
+var unlisted = problem{nil, http.StatusInternalServerError, "internal", wInternal, 0}
+
+func problemOf(err error) problem {
+	for _, p := range table {
+		if errors.Is(err, p.err) {
+			return p
+		}
+	}
+	return unlisted
+}
+
+// document is an RFC 9457 problem document with our extension members.
+type document struct {
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Detail    string       `json:"detail"`
+	RequestID string       `json:"requestId"`
+	Endpoint  string       `json:"endpoint,omitempty"`
+	State     latch.State  `json:"state,omitempty"`
+	AWSStatus latch.Status `json:"awsStatus,omitempty"`
+	Endpoints []string     `json:"endpoints,omitempty"`
+	AWS       *awsWords    `json:"aws,omitempty"`
+}
+
+// awsWords is what AWS itself said, unchanged.
+type awsWords struct {
+	Service string `json:"service"`
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message"`
+}
+
+// describe turns err into words. What is not in the table tells people nothing of its cause.
+func (h *handler) describe(r *http.Request, err error) (problem, document) {
+	v, p := visitOf(r), problemOf(err)
+	d := document{
+		Type: "urn:nightlatch:problem:" + p.slug, Title: p.words.title.say(v.lang), Status: p.status, RequestID: v.id,
+	}
+	args := []string{"{id}", v.id, "{names}", "", "{name}", "", "{max}", "", "{state}", ""}
+	if e := v.endpoint; e != nil {
+		d.Endpoint = e.Name
+		args[5], args[7] = e.Title, lengthOf(v.lang, e.Policy.LeaseMax)
+		if p.err == latch.ErrNotReady || p.err == latch.ErrTooEarly || p.err == latch.ErrNoLease {
+			// The answer says which state it is in instead. Not knowing does not make the answer another one.
+			if view, verr := h.c.Keeper.View(r.Context(), e.ID, v.who); verr == nil && view.State != "" {
+				d.State, d.AWSStatus = view.State, view.Reason.Status
+				args[9] = stateWord[view.State].say(v.lang)
+				if view.Reason.Status != "" {
+					args[9] += " (" + string(view.Reason.Status) + ")"
+				}
+			}
+		}
+	}
+	if args[9] == "" {
+		args[9] = "?"
+	}
+	if p.err == errNoEndpoint {
+		d.Endpoints = slices.Sorted(maps.Keys(h.endpoints))
+		args[3] = strings.Join(d.Endpoints, ", ")
+	}
+	d.Detail = p.words.detail.say(v.lang, args...)
+	if in, ok := errors.AsType[*inputError](err); ok {
+		d.Detail = in.say.say(v.lang, in.args...)
+	}
+	if f, ok := errors.AsType[*latch.Fault](err); ok && p.status >= 500 {
+		d.AWS = &awsWords{f.Service, f.Code, f.Message}
+	}
+	return p, d
+}
+
+// fail answers err and logs it; the causes are for the operator only.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	v := visitOf(r)
+	p, d := h.describe(r, err)
+	level, message := slog.LevelInfo, "not done"
+	switch {
+	case p.status >= 500:
+		level, message = slog.LevelError, "failed"
+	case p.status == http.StatusUnauthorized || p.status == http.StatusForbidden:
+		level, message = slog.LevelWarn, "refused"
+	}
+	h.c.Log.Log(r.Context(), level, message, "status", p.status, "problem", p.slug, "endpoint", d.Endpoint, "subject", v.who.Subject, "request_id", v.id, "err", err)
+	if p.retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(p.retry/time.Second)))
+	}
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		writeJSON(w, "application/problem+json", p.status, d)
+		return
+	}
+	h.problemPage(w, r, d)
+}
+
+func writeJSON(w http.ResponseWriter, contentType string, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // our own types
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
