@@ -1,0 +1,79 @@
+//go:build !lambda
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nightlatch/nightlatch/internal/config"
+)
+
+// command is the command line. Results go to stdout, talk to stderr.
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	root := &cobra.Command{
+		Use:           "nightlatch",
+		Short:         "Switch an AWS Client VPN endpoint on when somebody needs it, and off behind them",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(demoCommand(stdout, stderr), configCommand(stdout), versionCommand(stdout))
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func configCommand(stdout io.Writer) *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Work with nightlatch.yaml"}
+	c.AddCommand(&cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Report every fault of a configuration file, with its line",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := "nightlatch.yaml"
+			if len(args) == 1 {
+				path = args[0]
+			}
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			parsed, err := config.Parse(path, raw)
+			if err != nil {
+				return fmt.Errorf("the configuration has faults:\n%w", err)
+			}
+			for _, e := range parsed.Endpoints {
+				fmt.Fprintf(stdout, "%s: %s (%s), %d subnets: good\n", path, e.Name, e.ID, len(e.Policy.Subnets))
+			}
+			return nil
+		},
+	})
+	return c
+}
+
+func versionCommand(stdout io.Writer) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
+			version := "unknown"
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version = info.Main.Version
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						version += " " + s.Value
+					}
+				}
+			}
+			fmt.Fprintf(stdout, "nightlatch %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}

@@ -1,0 +1,178 @@
+//go:build !lambda
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/spf13/cobra"
+)
+
+// stopWithin bounds a clean stop.
+const stopWithin = 5 * time.Second
+
+// demoOptions are the flags of nightlatch demo.
+type demoOptions struct {
+	dir            string
+	port           int
+	associate      time.Duration
+	minute         time.Duration
+	onVisit        string
+	tour           bool
+	sabotage       string
+	stdout, stderr io.Writer
+}
+
+func demoCommand(stdout, stderr io.Writer) *cobra.Command {
+	o := demoOptions{stdout: stdout, stderr: stderr}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole chain on this machine, with strict stand-ins for the AWS parts",
+		Long: `Run the whole chain on this machine: browser, load balancer, Cognito, Identity Center, directory, Lambda, EC2's Client VPN,
+DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the functions are
+the real ones. Nothing leaves this machine, and nothing costs money.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
+				return err
+			}
+			if o.tour {
+				return demoTour(cmd.Context(), o)
+			}
+			return demo(cmd.Context(), o, func(w *world) error {
+				w.greet()
+				<-cmd.Context().Done()
+				return nil
+			})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.dir, "dir", "", "folder for the demo's state (default: nightlatch-demo in your cache folder; with --tour, a throw-away one)")
+	f.IntVar(&o.port, "port", 8443, "first of the six ports that the demo listens on; 0 takes any that are free")
+	f.DurationVar(&o.associate, "associate-takes", 20*time.Second, "how long EC2's stand-in takes to associate a subnet; AWS takes 4 to 10 minutes")
+	f.DurationVar(&o.minute, "scheduler-minute", 10*time.Second, "how long a minute of the scheduler's stand-in lasts; AWS's lasts 60s")
+	f.StringVar(&o.onVisit, "on-visit", "look", "what visiting the page does: look, or open after a countdown")
+	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
+	f.StringVar(&o.sabotage, "sabotage", "", "break one hop: "+strings.Join(sabotages, ", "))
+	return c
+}
+
+// check makes the options whole. The tour has a pace of its own: quick, and on free ports beside a demo that runs.
+func (o *demoOptions) check(port, associate bool) error {
+	if o.port < 0 || o.port > 65530 {
+		return fmt.Errorf("--port %d: choose the first of six ports between 1 and 65530, or 0", o.port)
+	}
+	if o.sabotage != "" && !slices.Contains(sabotages, o.sabotage) {
+		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(sabotages, ", "))
+	}
+	if o.onVisit != "look" && o.onVisit != "open" {
+		return fmt.Errorf("--on-visit %s: choose look or open", o.onVisit)
+	}
+	if o.associate < 0 || o.minute < time.Second {
+		return errors.New("--associate-takes must not be negative, and --scheduler-minute at least 1s")
+	}
+	if o.tour {
+		if !port {
+			o.port = 0
+		}
+		if !associate {
+			o.associate = 4 * time.Second
+		}
+		o.minute = min(o.minute, 4*time.Second)
+	}
+	if o.dir == "" && !o.tour {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("no cache folder (%w): name one with --dir", err)
+		}
+		o.dir = filepath.Join(cache, "nightlatch-demo")
+	}
+	return nil
+}
+
+// demo starts the chain, runs use once every port answers, and stops the chain when use returns or ctx ends.
+func demo(ctx context.Context, o demoOptions, use func(*world) error) error {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return err
+	}
+	lock := flock.New(filepath.Join(o.dir, "lock"))
+	if free, err := lock.TryLock(); err != nil {
+		return err
+	} else if !free {
+		return fmt.Errorf("another demo uses %s: stop it, or choose another folder with --dir (and other ports with --port)", o.dir)
+	}
+	defer lock.Unlock()
+	w, err := newWorld(ctx, o)
+	if err != nil {
+		return err
+	}
+	return w.run(ctx, use)
+}
+
+// greet tells a person what to do.
+func (w *world) greet() {
+	out := w.o.stdout
+	i := w.info
+	fmt.Fprintf(out, "\n  Open   %s\n", i.URL)
+	fmt.Fprintf(out, "         The browser will warn about the certificate: the demo signs its own (%s).\n", i.CAFile)
+	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide.\n\n")
+	fmt.Fprintf(out, "  Sign in as one of\n")
+	for _, u := range i.Users {
+		fmt.Fprintf(out, "         %-8s %s\n", u.Username, u.Password)
+	}
+	fmt.Fprintf(out, "         At the first sign-in a QR code is shown: scan it with an authenticator app, or paste its\n")
+	fmt.Fprintf(out, "         text key into the pocket authenticator of the console.\n\n")
+	fmt.Fprintf(out, "  Console  %s\n", i.ConsoleURL)
+	fmt.Fprintf(out, "  Details  %s\n", filepath.Join(w.o.dir, "demo.json"))
+	fmt.Fprintf(out, "  Log      %s\n\n", filepath.Join(w.o.dir, "demo.log"))
+	if w.o.sabotage != "" {
+		fmt.Fprintf(out, "  Broken on purpose: %s\n\n", w.o.sabotage)
+	}
+	fmt.Fprintf(out, "  Ctrl-C stops it; the next run in the same folder goes on where this one stopped.\n\n")
+}
+
+// demoInfo is demo.json: all that scripts and the tour know.
+type demoInfo struct {
+	URL        string     `json:"url"`
+	CAFile     string     `json:"ca_file"`
+	Users      []demoUser `json:"users"`
+	AWS        demoAWS    `json:"aws"`
+	EndpointID string     `json:"endpoint_id"`
+	SubnetIDs  []string   `json:"subnet_ids"`
+	ConsoleURL string     `json:"console_url"`
+}
+
+type demoUser struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+type demoAWS struct {
+	EndpointURL     string `json:"endpoint_url"`
+	Region          string `json:"region"`
+	AccessKeyID     string `json:"access_key_id"`
+	SecretAccessKey string `json:"secret_access_key"`
+}
+
+// write puts demo.json into the folder, whole or not at all: it appears once every port answers.
+func (i demoInfo) write(dir string) error {
+	raw, err := json.MarshalIndent(i, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, ".demo.json")
+	if err := os.WriteFile(tmp, append(raw, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(dir, "demo.json"))
+}

@@ -1,0 +1,94 @@
+//go:build !lambda
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+)
+
+const modulePath = "github.com/nightlatch/nightlatch"
+
+// build makes the functions' program: from a checkout the Lambda build, else this very binary, which is a bootstrap too.
+func (w *world) build(ctx context.Context) (string, error) {
+	if err := os.MkdirAll(w.function, 0o700); err != nil {
+		return "", err
+	}
+	root, ok := checkout(ctx)
+	if !ok {
+		fmt.Fprintln(w.o.stderr, "nightlatch: no Go checkout of nightlatch here, so the functions run this same binary instead of the Lambda build")
+		return os.Executable()
+	}
+	program := filepath.Join(w.function, "bootstrap")
+	fmt.Fprintln(w.o.stderr, "nightlatch: building the functions (the first time this compiles the AWS SDK)")
+	c := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "lambda,lambda.norpc", "-o", program, "./cmd/nightlatch")
+	c.Dir = root
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build -tags lambda: %w\n%s", err, bytes.TrimSpace(out))
+	}
+	return filepath.Abs(program)
+}
+
+// checkout finds the module's folder around the working directory, where there is a Go toolchain to build it with.
+func checkout(ctx context.Context) (string, bool) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", false
+	}
+	file := strings.TrimSpace(string(out))
+	raw, err := os.ReadFile(file)
+	if err != nil || !strings.HasPrefix(string(raw), "module "+modulePath+"\n") {
+		return "", false
+	}
+	return filepath.Dir(file), true
+}
+
+// writeConfig writes the functions' nightlatch.yaml. The policy is a real one in every way but its times: short enough
+// to see everything in five minutes.
+func (w *world) writeConfig(albARN, clientID, issuer, logout string, origins []string) error {
+	visit, idle := latch.OnVisit(w.o.onVisit), 30*time.Second
+	if w.o.tour {
+		idle = 9 * time.Second
+	}
+	text := fmt.Sprintf(`# Written by "nightlatch demo" at every start.
+region: %s
+table: %s
+signin:
+  alb:
+    arn: %s
+    client_id: %s
+    issuer: %s
+    logout_url: %q
+    sign_in_origins: [%s]
+deadman:
+  group: %s
+  role_arn: %s
+# One beat lasts most of the scheduler's minute, here as in production (50s of 60s).
+beat:
+  for: %s
+endpoints:
+  - name: office
+    title: Office network
+    id: %s
+    subnets: [%s, %s]
+    associate: one
+    routes:
+      - {destination: 10.20.0.0/16, description: data centre}
+    lease: {default: 3m, choices: [1m, 3m, 5m], max: 10m}
+    idle: {after: %s, window: %s, floor: 2048, max: 1m}
+    unused_after: 90s
+    absolute_max: 15m
+    look_every: 2s
+    on_visit: %s
+`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
+		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, visit)
+	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
+}

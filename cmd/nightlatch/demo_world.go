@@ -1,0 +1,538 @@
+//go:build !lambda
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/standin/alb"
+	"github.com/nightlatch/nightlatch/internal/standin/certs"
+	"github.com/nightlatch/nightlatch/internal/standin/cognito"
+	"github.com/nightlatch/nightlatch/internal/standin/console"
+	"github.com/nightlatch/nightlatch/internal/standin/directory"
+	"github.com/nightlatch/nightlatch/internal/standin/dynamodb"
+	"github.com/nightlatch/nightlatch/internal/standin/ec2"
+	"github.com/nightlatch/nightlatch/internal/standin/identitycenter"
+	"github.com/nightlatch/nightlatch/internal/standin/lambda"
+	"github.com/nightlatch/nightlatch/internal/standin/proxy"
+	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
+	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+)
+
+// The demo's account.
+const (
+	demoRegion   = "us-east-1"
+	demoAccount  = "111122223333"
+	demoTable    = "nightlatch"
+	demoGroup    = "nightlatch"
+	demoRole     = "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"
+	demoEndpoint = "cvpn-endpoint-0d3a11c0ffee00001"
+	demoDomain   = "corp.example"
+	serviceName  = "svc-identity-center"
+	// routeTakes and disassociateTakes keep the proportions that AWS's users report, at the demo's pace.
+	routeTakes        = time.Second
+	disassociateTakes = 8 * time.Second
+)
+
+var demoSubnets = []ec2.Subnet{
+	{ID: "subnet-0d3a11c0ffee0000a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
+	{ID: "subnet-0d3a11c0ffee0000b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
+}
+
+// The hosts that AWS's services have, and that the functions reach through the proxy.
+const (
+	hostEC2       = "ec2." + demoRegion + ".amazonaws.com"
+	hostDynamoDB  = "dynamodb." + demoRegion + ".amazonaws.com"
+	hostScheduler = "scheduler." + demoRegion + ".amazonaws.com"
+	hostLambda    = "lambda." + demoRegion + ".amazonaws.com"
+	hostKeys      = "public-keys.auth.elb." + demoRegion + ".amazonaws.com"
+	hostIDP       = "cognito-idp." + demoRegion + ".amazonaws.com"
+)
+
+var awsHosts = []string{hostEC2, hostDynamoDB, hostScheduler, hostLambda, hostKeys, hostIDP}
+
+// ports are what the demo listens on, in the order of their numbers from --port on.
+var ports = []string{"alb", "cognito", "identity-center", "console", "aws", "directory"}
+
+// stateFiles are all that a run leaves in the folder, with the kind that each must be of.
+var stateFiles = []string{"demo", "certs", "directory", "identity-center", "cognito", "alb", "ec2", "dynamodb", "scheduler", "console"}
+
+// demoState is what the demo itself keeps: keys and passwords, so that a second run knows the same ones.
+type demoState struct {
+	AccessKeyID     string            `json:"accessKeyId"`
+	SecretAccessKey string            `json:"secretAccessKey"`
+	ServicePassword string            `json:"servicePassword"`
+	Passwords       map[string]string `json:"passwords"`
+}
+
+// person is somebody in the demo's directory. Trouble is what a sign-in ends in; empty for those who may come in.
+type person struct {
+	directory.User
+	trouble string
+}
+
+func people() []person {
+	return []person{
+		{User: directory.User{Username: "alice", GivenName: "Alice", Surname: "Kim"}},
+		{User: directory.User{Username: "bob", GivenName: "Bob", Surname: "Tanaka"}},
+		{User: directory.User{Username: "carol", GivenName: "Carol", Surname: "Meyer"}},
+		{User: directory.User{Username: "dave", GivenName: "Dave", Surname: "Lee", Disabled: true}, trouble: "the account is disabled"},
+		{User: directory.User{Username: "erin", GivenName: "Erin", Surname: "Novak"}, trouble: "not in the group VPN Users: Identity Center says no"},
+		{User: directory.User{Username: "frank", GivenName: "Frank", Surname: "Silva", PasswordExpired: true}, trouble: "the password has expired"},
+		{User: directory.User{Username: "grace", GivenName: "Grace", Surname: "Park", MustChange: true}, trouble: "must change the password first"},
+	}
+}
+
+// world is the chain while it runs.
+type world struct {
+	o     demoOptions
+	info  demoInfo
+	state demoState
+	log   *slog.Logger
+	sink  *os.File // demo.log
+	ring  *console.Ring
+	ca    *certs.Authority
+	*faults
+	listeners map[string]net.Listener
+	servers   []server
+	runs      []func(context.Context) error
+	function  string // folder of the functions' program and configuration
+
+	ec2       *ec2.Server
+	directory *directory.Server
+	scheduler *scheduler.Server
+}
+
+type server struct {
+	name    string
+	ln      net.Listener
+	handler http.Handler
+}
+
+// newWorld checks the folder before it touches anything in it, takes the ports, builds the functions' program and
+// every stand-in, and starts nothing.
+func newWorld(ctx context.Context, o demoOptions) (*world, error) {
+	w := &world{o: o, listeners: map[string]net.Listener{}, ring: console.NewRing(), function: filepath.Join(o.dir, "function")}
+	w.faults = newFaults(o.sabotage)
+	var bad error
+	for _, kind := range stateFiles {
+		_, err := statefile.New(w.file(kind), kind).Load(new(json.RawMessage))
+		bad = errors.Join(bad, err)
+	}
+	if bad != nil {
+		return nil, bad
+	}
+	if err := w.listen(); err != nil {
+		return nil, err
+	}
+	if err := w.prepare(ctx); err != nil {
+		for _, ln := range w.listeners {
+			ln.Close()
+		}
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *world) file(kind string) string { return filepath.Join(w.o.dir, kind+".state.json") }
+
+// listen takes the ports, all or none.
+func (w *world) listen() error {
+	for i, name := range ports {
+		port := w.o.port
+		if port != 0 {
+			port += i
+		}
+		ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			for _, other := range w.listeners {
+				other.Close()
+			}
+			return fmt.Errorf("port %d, which %s wants, cannot be had (%w): stop what uses it, or move all six ports with --port, for example --port %d",
+				port, name, err, w.o.port+1000)
+		}
+		w.listeners[name] = ln
+	}
+	return nil
+}
+
+func (w *world) port(name string) int { return w.listeners[name].Addr().(*net.TCPAddr).Port }
+
+func (w *world) url(scheme, host, name string) string {
+	return fmt.Sprintf("%s://%s:%d", scheme, host, w.port(name))
+}
+
+func (w *world) prepare(ctx context.Context) error {
+	if err := os.Remove(filepath.Join(w.o.dir, "demo.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var err error
+	if w.sink, err = os.OpenFile(filepath.Join(w.o.dir, "demo.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err != nil {
+		return err
+	}
+	w.log = slog.New(slog.NewMultiHandler(w.ring, slog.NewJSONHandler(w.sink, nil)))
+
+	// The program is compiled while the stand-ins are made.
+	var program string
+	var buildErr error
+	var building sync.WaitGroup
+	building.Go(func() { program, buildErr = w.build(ctx) })
+	err = w.standins(&program, &building)
+	building.Wait()
+	return errors.Join(buildErr, err)
+}
+
+// standins makes the chain, from the far end to the near one.
+func (w *world) standins(program *string, building *sync.WaitGroup) error {
+	if err := w.loadState(); err != nil {
+		return err
+	}
+	hosts := append([]string{"localhost"}, awsHosts...)
+	var err error
+	if w.ca, err = certs.New(w.file("certs"), hosts); err != nil {
+		return err
+	}
+	caFile := filepath.Join(w.o.dir, "ca.pem")
+	if err := w.ca.WriteFile(caFile); err != nil {
+		return err
+	}
+	sites, err := w.ca.Server("vpn.localhost", "cognito.localhost", "identity-center.localhost", "directory.localhost")
+	if err != nil {
+		return err
+	}
+	names, err := w.ca.Server(awsHosts...)
+	if err != nil {
+		return err
+	}
+	operator := sigv4.Credentials{AccessKeyID: w.state.AccessKeyID, SecretAccessKey: w.state.SecretAccessKey}
+	role := sigv4.Credentials{AccessKeyID: "ASIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text(), SessionToken: rand.Text() + rand.Text()}
+	lookup := func(id string) (sigv4.Credentials, bool) {
+		for _, c := range []sigv4.Credentials{operator, role} {
+			if c.AccessKeyID == id {
+				return c, true
+			}
+		}
+		return sigv4.Credentials{}, false
+	}
+	vpnURL, awsURL := w.url("https", "vpn.localhost", "alb"), w.url("http", "127.0.0.1", "aws")
+	poolURL, idcURL := w.url("https", "cognito.localhost", "cognito"), w.url("https", "identity-center.localhost", "identity-center")
+	site := w.client(w.ca.Pool())
+
+	// Directory, Identity Center, Cognito.
+	if w.directory, err = directory.New(directory.Config{
+		Domain: demoDomain, Users: w.users(), Groups: []directory.Group{
+			{Name: "Engineering", Members: []string{"alice", "bob", "dave"}},
+			{Name: "VPN Users", Members: []string{"Engineering", "carol", "frank", "grace"}},
+		},
+		ServiceAccount: serviceName, ServicePassword: w.state.ServicePassword,
+		StateFile: w.file("directory"), Log: w.log,
+	}); err != nil {
+		return err
+	}
+	pool, err := cognito.New(cognito.Config{
+		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
+		AttributeMapping: map[string]string{"email": "Email"}, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
+		LogoutURLs: []string{vpnURL + "/signed-out"}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
+		Client: site, StateFile: w.file("cognito"), Log: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	idc, err := identitycenter.New(identitycenter.Config{
+		BaseURL: idcURL, LDAPURL: fmt.Sprintf("ldaps://127.0.0.1:%d", w.port("directory")),
+		LDAPTLS: &tls.Config{RootCAs: w.ca.Pool(), ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12},
+		BindDN:  serviceName + "@" + demoDomain, BindPassword: w.state.ServicePassword, BaseDN: w.directory.BaseDN(), Domain: demoDomain,
+		Application: identitycenter.Application{Name: "Nightlatch", ACSURL: pool.ACSURL(), Audience: pool.Audience(), StartURL: vpnURL + "/", AssignedGroup: "VPN Users"},
+		StateFile:   w.file("identity-center"), Log: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	pool.SetMetadataURL(idc.MetadataURL())
+
+	// EC2, DynamoDB, Scheduler.
+	if w.ec2, err = ec2.New(ec2.Config{
+		Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
+		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
+		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: "vpc-0d3a11c0ffee00001", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
+		StateFile: w.file("ec2"), Log: w.log,
+	}); err != nil {
+		return err
+	}
+	tables, err := dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
+		Tables: []dynamodb.Table{{Name: demoTable, Partition: "pk", Sort: "sk"}}, StateFile: w.file("dynamodb"), Log: w.log})
+	if err != nil {
+		return err
+	}
+	functions, err := w.functions(program, building, lookup, role, caFile)
+	if err != nil {
+		return err
+	}
+	if w.scheduler, err = scheduler.New(scheduler.Config{
+		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, EC2URL: awsURL, LambdaURL: awsURL, Caller: role, Minute: w.o.minute,
+		Groups: []string{demoGroup}, Schedules: []scheduler.Schedule{{Group: demoGroup, Name: "nightlatch-beat", Expression: "rate(1 minute)",
+			TargetARN: functions.FunctionARN("nightlatch-beat"), RoleARN: demoRole, Input: `{"source":"nightlatch.beat"}`}},
+		StateFile: w.file("scheduler"), Log: w.log,
+	}); err != nil {
+		return err
+	}
+
+	// The load balancer.
+	balancer, err := alb.New(alb.Config{
+		Region: demoRegion, AccountID: demoAccount, Name: "nightlatch",
+		AuthorizationEndpoint: poolURL + "/oauth2/authorize", TokenEndpoint: poolURL + "/oauth2/token", UserInfoEndpoint: poolURL + "/oauth2/userInfo",
+		Issuer: pool.Issuer(), ClientID: pool.ClientID(), ClientSecret: pool.ClientSecret(), Scope: "openid",
+		ExtraParams: map[string]string{"identity_provider": "IdentityCenter"}, SessionTimeout: 8 * time.Hour,
+		Rules:     []alb.Rule{{Path: "/signed-out", Status: http.StatusOK, ContentType: "text/html", Body: signedOutPage}},
+		LambdaURL: awsURL, FunctionARN: functions.FunctionARN("nightlatch"), Caller: role, MultiValueHeaders: true, DropInvalidHeaderFields: true,
+		Client: site, StateFile: w.file("alb"), Log: w.log,
+	})
+	if err != nil {
+		return err
+	}
+	logout := poolURL + "/logout?" + url.Values{"client_id": {pool.ClientID()}, "logout_uri": {vpnURL + "/signed-out"}}.Encode()
+	if err := w.writeConfig(balancer.ARN(), pool.ClientID(), pool.Issuer(), logout, []string{poolURL, idcURL}); err != nil {
+		return err
+	}
+
+	// AWS at two addresses: by name for the functions, through the proxy; and plain for command lines.
+	services := map[string]http.Handler{
+		hostEC2:       w.breakable("ec2", unavailableEC2, w.failing(w.ec2.Handler())),
+		hostDynamoDB:  w.breakable("dynamodb", unavailableDynamoDB, tables.Handler()),
+		hostScheduler: w.breakable("scheduler", unavailableREST, w.scheduler.Handler()),
+		hostLambda:    w.breakable("lambda", unavailableREST, w.beatless(functions.Handler())),
+		hostKeys:      w.breakable("key-server", unavailablePlain, balancer.KeyHandler()),
+		hostIDP:       w.breakable("cognito", unavailablePlain, pool.IDPHandler()),
+	}
+	named, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	routes := map[string]string{}
+	for host := range services {
+		routes[host+":443"] = named.Addr().String()
+	}
+	tunnel, err := proxy.New(proxy.Config{Routes: routes, Log: w.log})
+	if err != nil {
+		return err
+	}
+	w.runs = append(w.runs, func(ctx context.Context) error { <-ctx.Done(); return tunnel.Close() })
+
+	cons, err := w.console(vpnURL)
+	if err != nil {
+		return err
+	}
+	w.serve("aws", w.listeners["aws"], gateway(services))
+	w.serve("aws by name", tls.NewListener(named, names), byHost(services))
+	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
+	w.serve("cognito", tls.NewListener(w.listeners["cognito"], sites), w.breakable("cognito", unavailablePlain, pool.Handler()))
+	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], sites), w.breakable("identity-center", unavailablePlain, idc.Handler()))
+	w.serve("alb", tls.NewListener(w.listeners["alb"], sites), w.breakable("alb", unavailablePlain, balancer.Handler()))
+	w.serve("console", w.listeners["console"], cons.Handler())
+	ldaps := tls.NewListener(&breakableListener{w.listeners["directory"], w.faults}, sites)
+	w.runs = append(w.runs,
+		func(ctx context.Context) error { return w.directory.Serve(ctx, ldaps) },
+		functions.Run, w.scheduler.Run)
+
+	w.info = demoInfo{URL: vpnURL + "/", CAFile: caFile, EndpointID: demoEndpoint, ConsoleURL: w.url("http", "console.localhost", "console") + "/",
+		AWS: demoAWS{EndpointURL: awsURL, Region: demoRegion, AccessKeyID: operator.AccessKeyID, SecretAccessKey: operator.SecretAccessKey}}
+	for _, s := range demoSubnets {
+		w.info.SubnetIDs = append(w.info.SubnetIDs, s.ID)
+	}
+	for _, p := range people() {
+		if p.trouble == "" {
+			w.info.Users = append(w.info.Users, demoUser{p.Username, w.state.Passwords[p.Username]})
+		}
+	}
+	return nil
+}
+
+const signedOutPage = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Signed out</title>
+<body style="font:1.1rem/1.6 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem"><h1>You are signed out</h1>
+<p>The VPN keeps running for as long as somebody needs it.</p><p><a href="/">Sign in again</a></p></body></html>`
+
+// loadState reads the demo's own state, or makes it.
+func (w *world) loadState() error {
+	f := statefile.New(w.file("demo"), "demo")
+	found, err := f.Load(&w.state)
+	if err != nil || found {
+		return err
+	}
+	w.state = demoState{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ServicePassword: rand.Text(), Passwords: map[string]string{}}
+	for _, p := range people() {
+		// Sixty bits, in groups that a person can copy from one screen to another.
+		t := strings.ToLower(rand.Text())
+		w.state.Passwords[p.Username] = t[:4] + "-" + t[4:8] + "-" + t[8:12]
+	}
+	return f.Save(w.state)
+}
+
+func (w *world) users() []directory.User {
+	var users []directory.User
+	for _, p := range people() {
+		u := p.User
+		u.Email, u.Password = u.Username+"@"+demoDomain, w.state.Passwords[u.Username]
+		users = append(users, u)
+	}
+	return users
+}
+
+// functions makes Lambda with the front and the beat. Their program may still be compiling.
+func (w *world) functions(program *string, building *sync.WaitGroup, lookup func(string) (sigv4.Credentials, bool), role sigv4.Credentials, caFile string) (*lambda.Server, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	w.listeners["proxy"] = ln
+	env := map[string]string{
+		"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
+		"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
+	}
+	building.Wait()
+	if *program == "" {
+		return nil, errors.New("the functions' program could not be built")
+	}
+	function := func(name, handler string, timeout time.Duration, instances int) lambda.Function {
+		return lambda.Function{Name: name, Bootstrap: *program, Dir: w.function, Handler: handler, Timeout: timeout, MemoryMB: 256, Env: env, Instances: instances}
+	}
+	return lambda.New(lambda.Config{
+		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Minute: w.o.minute, Log: w.log, Output: w.sink,
+		Functions: []lambda.Function{function("nightlatch", handlerFront, 20*time.Second, 8), function("nightlatch-beat", handlerBeat, time.Minute, 1)},
+	})
+}
+
+func (w *world) console(vpnURL string) (*console.Console, error) {
+	var accounts []console.Account
+	for _, p := range people() {
+		about := p.trouble
+		if about == "" {
+			about = "may come in"
+		}
+		accounts = append(accounts, console.Account{Username: p.Username, Password: w.state.Passwords[p.Username], About: about})
+	}
+	port := w.port("console")
+	return console.New(console.Config{
+		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
+		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: w.consoleBreaks(),
+		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
+		Ring:  w.ring, StateFile: w.file("console"), Log: w.log,
+	})
+}
+
+// client reaches the demo's sites, whose names need not resolve on this system.
+func (w *world) client(roots *x509.CertPool) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	t.Proxy = nil
+	t.DialContext = dialLocalhost
+	return &http.Client{Transport: t}
+}
+
+// dialLocalhost dials loopback for every name under .localhost (RFC 6761 section 6.3), and nothing that is not loopback.
+func dialLocalhost(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		host = "127.0.0.1"
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("%s is not on this machine", addr)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, net.JoinHostPort(host, port))
+}
+
+func (w *world) serve(name string, ln net.Listener, h http.Handler) {
+	w.servers = append(w.servers, server{name, ln, h})
+}
+
+// run serves until use returns or ctx ends, then stops everything within stopWithin.
+func (w *world) run(ctx context.Context, use func(*world) error) error {
+	defer w.sink.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	for _, s := range w.servers {
+		h := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 128 << 10, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelDebug)}
+		running.Go(func() {
+			if err := h.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+				cancel(fmt.Errorf("%s: %w", s.name, err))
+			}
+		})
+		running.Go(func() {
+			<-ctx.Done()
+			// What is under way may finish; what hangs is cut.
+			grace, done := context.WithTimeout(context.WithoutCancel(ctx), stopWithin/4)
+			defer done()
+			if h.Shutdown(grace) != nil {
+				h.Close()
+			}
+		})
+	}
+	for _, r := range w.runs {
+		running.Go(func() {
+			if err := r(ctx); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	err := w.answers(ctx)
+	if err == nil {
+		err = w.info.write(w.o.dir)
+	}
+	if err == nil {
+		err = use(w)
+	}
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	cancel(nil)
+	stopped := make(chan struct{})
+	go func() { running.Wait(); close(stopped) }()
+	select {
+	case <-stopped:
+	case <-time.After(stopWithin):
+		err = errors.Join(err, fmt.Errorf("not everything stopped within %v", stopWithin))
+	}
+	os.Remove(filepath.Join(w.o.dir, "demo.json"))
+	return err
+}
+
+// answers waits until every port answers.
+func (w *world) answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, name := range ports {
+		for {
+			c, err := dialLocalhost(ctx, "tcp", w.listeners[name].Addr().String())
+			if err == nil {
+				c.Close()
+				break
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("%s does not answer: %w", name, err)
+			}
+		}
+	}
+	return nil
+}

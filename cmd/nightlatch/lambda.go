@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/nightlatch/nightlatch/internal/clientvpn"
+	"github.com/nightlatch/nightlatch/internal/config"
+	"github.com/nightlatch/nightlatch/internal/deadman"
+	"github.com/nightlatch/nightlatch/internal/lambdahost"
+	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/signin"
+	"github.com/nightlatch/nightlatch/internal/store"
+	"github.com/nightlatch/nightlatch/internal/web"
+)
+
+// The handlers that a function's configuration may name.
+const (
+	handlerFront = "front" // a load balancer's target: pages and API
+	handlerBeat  = "beat"  // a schedule's target: keeps the endpoints
+)
+
+// bootstrap serves a Lambda function's events until Lambda ends it. What it returns is why it could not start.
+func bootstrap(env func(string) string, stderr io.Writer) error {
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	handler, err := function(env, log)
+	if err != nil {
+		log.Error("the function cannot start", "err", err)
+		return err
+	}
+	lambdahost.Start(handler)
+	return nil
+}
+
+func function(env func(string) string, log *slog.Logger) (func(context.Context, json.RawMessage) (any, error), error) {
+	path := cmp.Or(env("NIGHTLATCH_CONFIG"), filepath.Join(env("LAMBDA_TASK_ROOT"), "nightlatch.yaml"))
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w: put nightlatch.yaml beside bootstrap, or its path into NIGHTLATCH_CONFIG", err)
+	}
+	c, err := config.Parse(path, raw)
+	if err != nil {
+		return nil, err
+	}
+	client, err := httpClient(env)
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := newKeeper(c, env, client, log)
+	if err != nil {
+		return nil, err
+	}
+	switch h := env("_HANDLER"); h {
+	case handlerFront:
+		front, err := newFront(c, keeper, client, log)
+		if err != nil {
+			return nil, err
+		}
+		return lambdahost.ALB(front, log), nil
+	case handlerBeat:
+		return func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, keeper.Beat(ctx, c.BeatFor) }, nil
+	default:
+		return nil, fmt.Errorf("handler %q: the function's handler must be %q or %q", h, handlerFront, handlerBeat)
+	}
+}
+
+func newKeeper(c *config.Config, env func(string) string, client *http.Client, log *slog.Logger) (*latch.Keeper, error) {
+	cfg, err := awsConfig(env, c.Region, client)
+	if err != nil {
+		return nil, err
+	}
+	vpn, err := clientvpn.New(clientvpn.Config{AWS: cfg, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table})
+	if err != nil {
+		return nil, err
+	}
+	switches, err := deadman.New(deadman.Config{AWS: cfg, Group: c.Deadman.Group, RoleARN: c.Deadman.RoleARN})
+	if err != nil {
+		return nil, err
+	}
+	policies := map[latch.EndpointID]latch.Policy{}
+	for _, e := range c.Endpoints {
+		policies[e.ID] = e.Policy
+	}
+	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log})
+}
+
+func newFront(c *config.Config, keeper *latch.Keeper, client *http.Client, log *slog.Logger) (http.Handler, error) {
+	alb, err := signin.NewALB(signin.ALBConfig{ARN: c.ALB.ARN, ClientID: c.ALB.ClientID, Issuer: c.ALB.Issuer, Region: c.Region, Client: client, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	var endpoints []web.Endpoint
+	for _, e := range c.Endpoints {
+		endpoints = append(endpoints, web.Endpoint{Name: e.Name, ID: e.ID, Policy: e.Policy, Title: e.Title, Location: e.Location, SelfServiceURL: e.SelfServiceURL})
+	}
+	return web.New(web.Config{Keeper: keeper, Authenticate: alb.Authenticate, Endpoints: endpoints, SignInOrigins: c.ALB.SignInOrigins,
+		LogoutURL: c.ALB.LogoutURL, RequestID: lambdahost.RequestID, Log: log})
+}

@@ -1,0 +1,36 @@
+// Command nightlatch switches AWS Client VPN endpoints on for the people who need them, and off behind them. The same
+// binary is the Lambda functions' bootstrap and the command line; with the build tag "lambda" it is the bootstrap alone.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // Lambda's provided.al2023 has no time zones of its own
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, errSaid) {
+			fmt.Fprintln(os.Stderr, "nightlatch:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+// errSaid ends the program with exit code 1 where the output has said everything already.
+var errSaid = errors.New("said already")
+
+// run is the program: what Lambda starts serves events, what a person starts is a command line.
+func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
+	if env("AWS_LAMBDA_RUNTIME_API") != "" {
+		return bootstrap(env, stderr)
+	}
+	return command(ctx, args, stdout, stderr)
+}
