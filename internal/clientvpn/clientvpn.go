@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/nightlatch/nightlatch/internal/awserr"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -118,7 +119,7 @@ func connection(c types.ClientVpnConnection) (latch.Connection, error) {
 		}
 		n, err := strconv.ParseUint(*counter, 10, 64)
 		if err != nil {
-			return latch.Connection{}, &latch.Fault{Service: service, Message: fmt.Sprintf("connection %s reports %q bytes", made.ID, *counter)}
+			return latch.Connection{}, &latch.Fault{Service: service.Name, Message: fmt.Sprintf("connection %s reports %q bytes", made.ID, *counter)}
 		}
 		made.Bytes += n
 	}
@@ -199,7 +200,7 @@ func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID) (latch.Status, 
 			return latch.Status(e.Status.Code), aws.ToString(e.Status.Message), nil
 		}
 	}
-	return "", "", &latch.Fault{Service: service, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
+	return "", "", &latch.Fault{Service: service.Name, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
 }
 
 // Associate implements latch.VPN. The caller's token must be new for each opening: EC2 answers a token that it knows
@@ -217,7 +218,7 @@ func (v *VPN) Associate(ctx context.Context, id latch.EndpointID, subnet latch.S
 			made = association(aws.ToString(out.AssociationId), string(subnet), out.Status)
 			return nil
 		}
-		if code := codeOf(err); !isDuplicateAssociation(code) && code != duplicateZone {
+		if code := awserr.Code(err); !isDuplicateAssociation(code) && code != duplicateZone {
 			return err
 		}
 		made, err = v.join(ctx, id, subnet, err)
@@ -238,15 +239,15 @@ func (v *VPN) join(ctx context.Context, id latch.EndpointID, subnet latch.Subnet
 			continue
 		}
 		if a.Status == latch.Disassociating {
-			return latch.Association{}, failed(latch.ErrTooEarly, refusal)
+			return latch.Association{}, service.As(latch.ErrTooEarly, refusal)
 		}
 		return a, nil
 	}
-	if codeOf(refusal) == duplicateZone {
+	if awserr.Code(refusal) == duplicateZone {
 		return latch.Association{}, refusal // another subnet of the zone
 	}
 	// Just made by somebody else and not yet listed, or just gone: EC2's reads are eventually consistent.
-	return latch.Association{}, failed(latch.ErrTooEarly, refusal)
+	return latch.Association{}, service.As(latch.ErrTooEarly, refusal)
 }
 
 // Disassociate implements latch.VPN.
@@ -255,7 +256,7 @@ func (v *VPN) Disassociate(ctx context.Context, id latch.EndpointID, association
 		_, err := v.client.disassociate(ctx, &ec2.DisassociateClientVpnTargetNetworkInput{
 			ClientVpnEndpointId: new(string(id)), AssociationId: new(string(association)),
 		})
-		if codeOf(err) == associationNotFound {
+		if awserr.Code(err) == associationNotFound {
 			return nil
 		}
 		return err
@@ -275,7 +276,7 @@ func (v *VPN) CreateRoute(ctx context.Context, id latch.EndpointID, r latch.Rout
 	}
 	return v.do(ctx, fmt.Sprintf("create route %s over %s", r.Destination, r.Subnet), func(ctx context.Context) error {
 		_, err := v.client.createRoute(ctx, in)
-		if isDuplicateRoute(codeOf(err)) {
+		if isDuplicateRoute(awserr.Code(err)) {
 			return nil
 		}
 		return err
@@ -287,7 +288,10 @@ func (v *VPN) do(ctx context.Context, what string, call func(context.Context) er
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	began := time.Now()
-	err := translate(call(ctx))
+	err := call(ctx)
+	if !errors.Is(err, latch.ErrNotReady) { // our own finding, no answer of EC2's
+		err = service.Translate(err)
+	}
 	v.log.DebugContext(ctx, "ec2", "what", what, "took", time.Since(began), "err", err)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

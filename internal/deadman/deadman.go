@@ -13,17 +13,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler/types"
-	"github.com/aws/smithy-go"
 
+	"github.com/nightlatch/nightlatch/internal/awserr"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -107,9 +105,9 @@ func (d *Deadman) Arm(ctx context.Context, id latch.EndpointID, association latc
 		return nil
 	}
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
-		return fmt.Errorf("arm switch of %s in schedule group %s: %w", association, d.group, translate(err))
+		return fmt.Errorf("arm switch of %s in schedule group %s: %w", association, d.group, service.Translate(err))
 	}
-	return fmt.Errorf("arm switch of %s: %w", association, translate(err))
+	return fmt.Errorf("arm switch of %s: %w", association, service.Translate(err))
 }
 
 // Disarm implements latch.Deadman.
@@ -120,54 +118,17 @@ func (d *Deadman) Disarm(ctx context.Context, _ latch.EndpointID, association la
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing || err == nil {
 		return nil
 	}
-	return fmt.Errorf("disarm switch of %s: %w", association, translate(err))
+	return fmt.Errorf("disarm switch of %s: %w", association, service.Translate(err))
 }
 
 // name has at most 64 characters of letters, digits, "-", "_" and "."; an association's id is 28 of them.
 func name(association latch.AssociationID) string { return "nightlatch-" + string(association) }
 
-// kinds is the translation of Scheduler's codes (CreateSchedule and DeleteSchedule, API Reference). One that is not in
-// it is refused, or unavailable when the HTTP status says that the fault is Scheduler's.
-var kinds = map[string]error{
+// service translates Scheduler's codes (CreateSchedule and DeleteSchedule, API Reference).
+var service = awserr.Service{Name: "scheduler", Kinds: map[string]error{
 	"ThrottlingException":       latch.ErrBusy,
 	"TooManyRequestsException":  latch.ErrBusy,
 	"ConflictException":         latch.ErrBusy, // for a delete: somebody changes the schedule at this moment
 	"InternalServerException":   latch.ErrUnavailable,
 	"ResourceNotFoundException": latch.ErrRefused, // for a create: the group is missing, and waiting makes none
-}
-
-// failure is one of latch's kinds with AWS's words. The SDK's own error stays in the chain, for what only it knows,
-// such as that the context ended; it is not in the text, which would say everything twice.
-type failure struct {
-	kind  error
-	fault *latch.Fault
-	cause error
-}
-
-// Error has the request's id when there is one: AWS Support asks for it.
-func (f *failure) Error() string {
-	text := f.kind.Error() + ": " + f.fault.Error()
-	if r, ok := errors.AsType[*awshttp.ResponseError](f.cause); ok && r.RequestID != "" {
-		text += " (request " + r.RequestID + ")"
-	}
-	return text
-}
-
-func (f *failure) Unwrap() []error { return []error{f.kind, f.fault, f.cause} }
-
-func translate(err error) error {
-	fault := &latch.Fault{Service: "scheduler", Message: err.Error()}
-	api, ok := errors.AsType[smithy.APIError](err)
-	// "UnknownError" is the SDK's word for an answer without a code, such as a proxy's page.
-	if !ok || api.ErrorCode() == "UnknownError" {
-		return &failure{latch.ErrUnavailable, fault, err}
-	}
-	fault.Code, fault.Message = api.ErrorCode(), api.ErrorMessage()
-	if kind, ok := kinds[fault.Code]; ok {
-		return &failure{kind, fault, err}
-	}
-	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() >= http.StatusInternalServerError {
-		return &failure{latch.ErrUnavailable, fault, err}
-	}
-	return &failure{latch.ErrRefused, fault, err}
-}
+}}

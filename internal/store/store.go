@@ -101,13 +101,13 @@ func (s *Store) TableInput() *dynamodb.CreateTableInput {
 func (s *Store) Create(ctx context.Context) error {
 	_, err := s.client.CreateTable(ctx, s.TableInput())
 	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
-		return fmt.Errorf("create table %s: %w", s.table, translate(err))
+		return fmt.Errorf("create table %s: %w", s.table, service.Translate(err))
 	}
 	waiter := dynamodb.NewTableExistsWaiter(s.client, func(o *dynamodb.TableExistsWaiterOptions) {
 		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 2*time.Second
 	})
 	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: new(s.table)}, time.Minute); err != nil {
-		return fmt.Errorf("wait for table %s: %w", s.table, translate(err))
+		return fmt.Errorf("wait for table %s: %w", s.table, service.Translate(err))
 	}
 	return nil
 }
@@ -215,7 +215,7 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) ([]
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read audit of %s: %w", id, translate(err))
+			return nil, fmt.Errorf("read audit of %s: %w", id, service.Translate(err))
 		}
 		for _, item := range page.Items {
 			var e latch.Entry
@@ -236,7 +236,7 @@ func (s *Store) get(ctx context.Context, id latch.EndpointID, sk string, consist
 	defer cancel()
 	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: new(s.table), Key: key(id, sk), ConsistentRead: new(consistent)})
 	if err != nil {
-		return translate(err)
+		return service.Translate(err)
 	}
 	if out.Item == nil {
 		return nil
@@ -284,7 +284,7 @@ func (s *Store) put(ctx context.Context, item map[string]types.AttributeValue, r
 		return lost.Item, nil
 	}
 	if err != nil {
-		return nil, translate(err)
+		return nil, service.Translate(err)
 	}
 	return nil, nil
 }
