@@ -2,7 +2,6 @@ package ec2
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -70,15 +69,15 @@ func (s *Server) Snapshot() Snapshot {
 	s.settle(now)
 	snap := Snapshot{At: now, Endpoints: []EndpointSnapshot{}, FailNextAssociations: s.fail}
 	for _, e := range s.state.Endpoints {
-		v := EndpointSnapshot{ID: e.ID, Description: e.Description, Status: e.status(now),
+		v := EndpointSnapshot{ID: e.ID, Description: e.Settings.Description, Status: e.status(now),
 			Associations: []AssociationSnapshot{}, Routes: []RouteSnapshot{}, Connections: []ConnectionSnapshot{},
 			AssociationSeconds: e.PastAssociationSeconds, ConnectionSeconds: e.PastConnectionSeconds}
 		for _, a := range e.Associations {
 			code, message := a.status(now)
-			av := AssociationSnapshot{ID: a.ID, SubnetID: a.Subnet, Status: code, Message: message, Since: a.Since, Ended: a.Requested,
+			av := AssociationSnapshot{ID: a.ID, SubnetID: a.Subnet, AvailabilityZone: a.Zone.Name, Status: code, Message: message, Since: a.Since, Ended: a.Requested,
 				BilledSeconds: a.billed(now, s.cfg.Unconfirmed).Seconds()}
-			if i := slices.IndexFunc(e.Subnets, func(sub Subnet) bool { return sub.ID == a.Subnet }); i >= 0 {
-				av.AvailabilityZone = e.Subnets[i].AvailabilityZone
+			if sub, ok := e.subnet(a.Subnet); ok {
+				av.AvailabilityZone = sub.AvailabilityZone
 			}
 			v.Associations = append(v.Associations, av)
 			v.AssociationSeconds += av.BilledSeconds
@@ -87,11 +86,8 @@ func (s *Server) Snapshot() Snapshot {
 			v.Routes = append(v.Routes, RouteSnapshot{r.Destination, r.Subnet, r.Origin, r.Status, r.Description})
 		}
 		for _, c := range e.Connections {
-			cv := ConnectionSnapshot{ID: c.ID, User: c.User, ClientIP: c.ClientIP, Status: "active", Since: c.Since, Ended: c.Ended,
+			cv := ConnectionSnapshot{ID: c.ID, User: c.User, ClientIP: c.ClientIP, Status: c.status(now), Since: c.Since, Ended: c.Ended,
 				IngressBytes: c.Ingress, EgressBytes: c.Egress, BilledSeconds: c.lasted(now).Seconds()}
-			if !c.active() {
-				cv.Status = "terminated"
-			}
 			v.Connections = append(v.Connections, cv)
 			v.ConnectionSeconds += cv.BilledSeconds
 		}
@@ -122,18 +118,18 @@ func (s *Server) Connect(endpointID, user string) (string, error) {
 		}
 	}
 	for _, a := range e.Associations {
-		if a.is(now, "associated") && (best == nil || load[a.Subnet] < load[best.Subnet]) {
+		if a.is(now, "associated") && (best == nil || load[a.target()] < load[best.target()]) {
 			best = a
 		}
 	}
 	if best == nil {
 		return "", fmt.Errorf("endpoint %s accepts no connections: no target network is associated. Open it first", e.ID)
 	}
-	ip, err := e.clientIP()
+	ip, err := e.clientIP(now)
 	if err != nil {
 		return "", fmt.Errorf("endpoint %s: %w", e.ID, err)
 	}
-	c := &connection{ID: newID("cvpn-connection"), User: user, Subnet: best.Subnet, ClientIP: ip, Since: now}
+	c := &connection{ID: newID("cvpn-connection"), User: user, Subnet: best.target(), ClientIP: ip, Since: now}
 	e.Connections = append(e.Connections, c)
 	return c.ID, s.file.Save(s.state)
 }
@@ -166,6 +162,21 @@ func (s *Server) withActive(id string, do func(*connection, time.Time)) error {
 		}
 	}
 	return fmt.Errorf("no connection %s", id)
+}
+
+// AcceptAttachment accepts the attachment of an endpoint's transit gateway, as the gateway's owner would.
+func (s *Server) AcceptAttachment(endpointID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, f := s.endpoint(endpointID)
+	if f != nil {
+		return fmt.Errorf("%s: %s", f.code, f.message)
+	}
+	if e.TransitGateway == nil {
+		return fmt.Errorf("endpoint %s is in a VPC and has no attachment", e.ID)
+	}
+	e.Settings.Accepted = true
+	return s.file.Save(s.state)
 }
 
 // FailNextAssociations makes the next n associations end in association-failed; 0 makes them succeed again.

@@ -11,20 +11,18 @@
 //	                        └───────────────┴────────▶ disassociating ───────────▶ gone, and its routes with it
 //
 // The endpoint is available from its first association's associated until its last one is gone, and pending-associate
-// otherwise. Every state is computed from stored times when somebody looks: nothing runs in the background.
+// otherwise; one at a transit gateway is pending until its attachment is accepted. Every state is computed from stored
+// times when somebody looks: nothing runs in the background.
 //
 // Sources: the EC2 API Reference (actions, data types, "Error codes for the Amazon EC2 API"), its examples for formats,
 // and the Client VPN Administrator Guide. What AWS leaves open is a switch in Unconfirmed.
 package ec2
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -39,11 +37,16 @@ type Config struct {
 	// Credentials finds an access key's secret; required.
 	Credentials func(accessKeyID string) (sigv4.Credentials, bool)
 
+	// Allowed says whether a key may call an action, where IAM would; nil means every key may call all of them.
+	Allowed func(accessKeyID, action string) bool
+
 	AssociateTakes, DisassociateTakes, RouteTakes time.Duration
+	TerminateTakes                                time.Duration // from terminating to terminated
 
 	// Endpoints are the fixtures used when there is no state yet.
 	Endpoints []Endpoint
-	// Throttle holds callers to the request rates that AWS documents (see throttle.go).
+	// Throttle holds callers to the request rates that AWS documents (see throttle.go). It and Unconfirmed can be
+	// changed at run time, by Server.Switches.
 	Throttle    bool
 	Unconfirmed Unconfirmed
 
@@ -51,48 +54,9 @@ type Config struct {
 	Log       *slog.Logger
 }
 
-// Endpoint is a Client VPN endpoint as somebody created it. ID, VpcID, ClientCIDR and Subnets are required.
-type Endpoint struct {
-	ID, Description, VpcID, ClientCIDR string
-	VpcCIDR                            string   // "" means the /16 around the first subnet
-	SecurityGroupIDs                   []string // none means one default group
-	ServerCertificateARN               string   // "" means a made-up one of the account
-	SAMLProviderARN                    string   // likewise; the endpoint authenticates by federation
-	Subnets                            []Subnet // every subnet of the VPC that a caller may name
-}
-
-// Subnet is a subnet that may become a target network.
-type Subnet struct {
-	ID, AvailabilityZone, AvailabilityZoneID, CIDR string
-	VpcID                                          string `json:",omitempty"` // "" means the endpoint's
-}
-
-// Unconfirmed holds the questions to which AWS's documents give no answer, or two. Zero values are the likelier or the
-// more awkward answer; a client should do well under either.
-type Unconfirmed struct {
-	// AllRoutesLost: any disassociation deletes every manual route, as the guide's sentence can be read; otherwise only
-	// those through its subnet, and those to "local" with the last association.
-	AllRoutesLost bool
-	// ConnectionsCut: a disassociation ends the connections through its subnet even while other networks remain.
-	ConnectionsCut bool
-	// RoutesWhileAssociating: CreateClientVpnRoute is accepted for a subnet whose association is still the first and
-	// associating, as some scripts rely on, instead of InvalidClientVpnActiveAssociationNotFound.
-	RoutesWhileAssociating bool
-	// AssociationExists answers a second association of a subnet with ClientVpnEndpointAssociationExists. EC2's list of
-	// errors has this code and InvalidClientVpnDuplicateAssociationException with the same meaning.
-	AssociationExists bool
-	// NamesFederatedUsers reports Username and CommonName of federated users; the data type promises them only for
-	// Active Directory and certificates.
-	NamesFederatedUsers bool
-	// AssociatingIsFree bills an association from associated on, instead of from the call.
-	AssociatingIsFree bool
-	// DisassociatingIsBilled bills an association until it is gone, instead of until the call that ended it.
-	DisassociatingIsBilled bool
-}
-
 // Server is the stand-in. Its methods may be called from several goroutines.
 type Server struct {
-	cfg  Config
+	cfg  Config // but for Throttle and Unconfirmed, which mu guards, nothing changes
 	file *statefile.File
 	auth sigv4.Verifier
 
@@ -118,45 +82,23 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ec2: %w", err)
 	}
-	if found {
-		return s, nil
+	if found && len(s.state.Endpoints) == 0 && len(c.Endpoints) > 0 {
+		return nil, fmt.Errorf("ec2: state file %s holds no endpoint: nothing was changed; move the file away to start afresh", c.StateFile)
 	}
 	now := time.Now().UTC()
-	for _, e := range c.Endpoints {
-		made, err := newEndpoint(e, c, now)
-		if err != nil {
-			return nil, fmt.Errorf("ec2: endpoint %q: %w", e.ID, err)
+	if !found {
+		for _, e := range c.Endpoints {
+			made, err := newEndpoint(e, c, now)
+			if err != nil {
+				return nil, fmt.Errorf("ec2: endpoint %q: %w", e.ID, err)
+			}
+			s.state.Endpoints = append(s.state.Endpoints, made)
 		}
-		s.state.Endpoints = append(s.state.Endpoints, made)
+	}
+	if err := s.state.complete(c, now); err != nil {
+		return nil, fmt.Errorf("ec2: %w", err)
 	}
 	return s, s.file.Save(s.state)
-}
-
-func newEndpoint(e Endpoint, c Config, now time.Time) (*endpoint, error) {
-	if e.ID == "" || e.VpcID == "" || len(e.Subnets) == 0 {
-		return nil, errors.New("ID, VpcID and Subnets are required")
-	}
-	if _, err := netip.ParsePrefix(e.ClientCIDR); err != nil {
-		return nil, err
-	}
-	e.Subnets = slices.Clone(e.Subnets)
-	for i, sub := range e.Subnets {
-		cidr, err := netip.ParsePrefix(sub.CIDR)
-		if err != nil {
-			return nil, fmt.Errorf("subnet %q: %w", sub.ID, err)
-		}
-		if i == 0 && e.VpcCIDR == "" {
-			e.VpcCIDR = netip.PrefixFrom(cidr.Addr(), min(16, cidr.Bits())).Masked().String()
-		}
-		e.Subnets[i].VpcID = cmp.Or(sub.VpcID, e.VpcID)
-	}
-	if len(e.SecurityGroupIDs) == 0 {
-		e.SecurityGroupIDs = []string{newID("sg")}
-	}
-	e.ServerCertificateARN = cmp.Or(e.ServerCertificateARN,
-		fmt.Sprintf("arn:aws:acm:%s:%s:certificate/%s", c.Region, c.AccountID, newUUID()))
-	e.SAMLProviderARN = cmp.Or(e.SAMLProviderARN, fmt.Sprintf("arn:aws:iam::%s:saml-provider/client-vpn", c.AccountID))
-	return &endpoint{Endpoint: e, Created: now}, nil
 }
 
 // Handler answers the EC2 Query protocol at "/".

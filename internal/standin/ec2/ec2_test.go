@@ -724,42 +724,72 @@ func TestUnconfirmed(t *testing.T) {
 	})
 }
 
+// Each action has its bucket, of the size and with the refill that AWS's page gives it.
 func TestThrottle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := config()
-		c.Throttle, c.AssociateTakes = true, 0
-		g := newRig(t, c)
-		g.associate(subnetA)
-		burst := func() (ok int) {
-			for i := range 20 {
-				err := g.createRoute(fmt.Sprintf("10.%d.%d.0/24", 1+i, time.Now().Minute()*60+time.Now().Second()), subnetA)
-				switch code(err) {
-				case "<nil>":
-					ok++
-				case "RequestLimitExceeded":
-				default:
+	for form, want := range map[string][2]int{ // at once, and after two seconds more
+		"Action=DescribeClientVpnEndpoints":                                      {100, 40},
+		"Action=DescribeSecurityGroups":                                          {50, 20},
+		"Action=DescribeSecurityGroups&Filter.1.Name=x":                          {100, 40},
+		"Action=AssociateClientVpnTargetNetwork&ClientVpnEndpointId=x":           {50, 10},
+		"Action=TerminateClientVpnConnections&ClientVpnEndpointId=x":             {50, 10},
+		"Action=CreateClientVpnRoute&DestinationCidrBlock=x":                     {5, 4},
+		"Action=DeleteClientVpnRoute&DestinationCidrBlock=x":                     {5, 4},
+		"Action=CreateTags&ResourceId.1=x&Tag.1.Key=x":                           {100, 20},
+		"Action=ExportClientVpnClientConfiguration&ClientVpnEndpointId=" + id:    {50, 10},
+		"Action=DeleteClientVpnRoute&DestinationCidrBlock=x&DryRun=true":         {5, 4},
+		"Action=DescribeClientVpnEndpoints&Wrong=even+a+wrong+one+costs+a+token": {100, 40},
+	} {
+		t.Run(form, func(t *testing.T) {
+			bubble(t, func(c *ec2.Config) { c.Throttle = true }, func(t *testing.T, g rig) {
+				parameters, err := url.ParseQuery(form + "&Version=2016-11-15")
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-			return ok
+				burst := func() int {
+					for n := range 1000 {
+						if got := g.post(parameters); got.code == "RequestLimitExceeded" {
+							if got.status != 503 {
+								t.Errorf("status %d, want 503", got.status)
+							}
+							return n
+						}
+					}
+					return 1000
+				}
+				if n := burst(); n != want[0] {
+					t.Errorf("%d requests at once, want %d", n, want[0])
+				}
+				time.Sleep(2 * time.Second)
+				if n := burst(); n != want[1] {
+					t.Errorf("%d requests after two seconds, want %d", n, want[1])
+				}
+				if got := g.post(url.Values{"Action": {"DescribeSubnets"}, "Version": {"2016-11-15"}}); got.status != 200 {
+					t.Errorf("another action: %s; it has a bucket of its own", got.body)
+				}
+			})
+		})
+	}
+}
+
+// What IAM would refuse is refused before anybody looks whether it would work, for a dry run as well.
+func TestUnauthorized(t *testing.T) {
+	c := config()
+	c.Allowed = func(key, action string) bool {
+		return key == role.AccessKeyID && strings.HasPrefix(action, "Describe")
+	}
+	g := newRig(t, c)
+	g.says()
+	for _, dry := range []*bool{nil, new(true)} {
+		_, err := g.aws.ExportClientVpnClientConfiguration(t.Context(), &awsec2.ExportClientVpnClientConfigurationInput{ClientVpnEndpointId: new("x"), DryRun: dry})
+		if code(err) != "UnauthorizedOperation" {
+			t.Errorf("got %v, want UnauthorizedOperation", err)
 		}
-		if ok := burst(); ok != 5 {
-			t.Errorf("%d routes at once, want 5: the bucket of CreateClientVpnRoute", ok)
-		}
-		time.Sleep(2 * time.Second)
-		if ok := burst(); ok != 4 {
-			t.Errorf("%d routes after two seconds, want 4: it refills by two a second", ok)
-		}
-		if got := g.post(url.Values{"Action": {"CreateClientVpnRoute"}, "Version": {"2016-11-15"}, "ClientVpnEndpointId": {id}, "DestinationCidrBlock": {"0.0.0.0/0"}}); got.status != 503 {
-			t.Errorf("status %d, want 503", got.status)
-		}
-		g.says() // other actions have buckets of their own
-	})
+	}
 }
 
 func TestRouteQuota(t *testing.T) {
 	c := config()
-	c.AssociateTakes = 0
+	c.AssociateTakes, c.RouteTakes = 0, 0
 	g := newRig(t, c)
 	g.associate(subnetA)
 	for i := range 100 {

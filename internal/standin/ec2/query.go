@@ -115,7 +115,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (name string, re
 		}
 		return "", nil, refuse("InvalidQueryParameter", "The request's body could not be read.")
 	}
-	if _, err := s.auth.Verify(r, body); err != nil {
+	key, err := s.auth.Verify(r, body)
+	if err != nil {
 		why = err // the log says which check failed; EC2's answer does not
 		return "", nil, authFault(err)
 	}
@@ -140,19 +141,24 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (name string, re
 	default:
 		return name, nil, refuse("InvalidParameterValue", "Value (%s) for parameter Version is invalid. This service speaks %s.", v, apiVersion)
 	}
-	if f := p.check(act); f != nil {
-		return name, nil, f
-	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now().UTC()
-	if f := s.throttled(name, now); f != nil {
+	// Requests that turn out to be wrong cost a token as well.
+	if f := s.throttled(name, p, now); f != nil {
 		return name, nil, f
+	}
+	if f := p.check(act); f != nil {
+		return name, nil, f
+	}
+	if s.cfg.Allowed != nil && !s.cfg.Allowed(key, name) {
+		return name, nil, &fault{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation."}
 	}
 	if p["DryRun"] == "true" {
 		return name, nil, &fault{http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."}
 	}
+	delete(p, "DryRun") // false says nothing
 	s.settle(now)
 	res, f = act.run(s, p, now)
 	if f == nil && act.changes {
@@ -209,19 +215,16 @@ func parse(sources ...string) (params, *fault) {
 	return p, nil
 }
 
-// kind is how a parameter is spelled on the wire.
-type kind int
-
-const (
-	text    kind = iota
-	boolean      // true or false
-	count        // MaxResults: 5 to 1000 for every Client VPN describe
-	list         // Name.1, Name.2, …
-	filters      // Filter.1.Name, Filter.1.Value.1, …
-)
-
-var listIndex = regexp.MustCompile(`^([A-Za-z]+)\.[1-9][0-9]{0,3}$`)
-var filterIndex = regexp.MustCompile(`^Filter\.[1-9][0-9]{0,3}\.(Name|Value\.[1-9][0-9]{0,3})$`)
+// shape is a parameter's name with its indexes as #: "Filter.#.Value.#" for "Filter.1.Value.2". Indexes begin at 1.
+func shape(name string) string {
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		if n, err := strconv.Atoi(part); err == nil && n >= 1 && n <= 9999 && part[0] != '0' && part[0] != '+' {
+			parts[i] = "#"
+		}
+	}
+	return strings.Join(parts, ".")
+}
 
 // check refuses what the action does not know, misses what it needs, and reads what is not text.
 func (p params) check(a action) *fault {
@@ -229,19 +232,8 @@ func (p params) check(a action) *fault {
 		if name == "Action" || name == "Version" {
 			continue
 		}
-		base := name
-		want := text
-		if m := listIndex.FindStringSubmatch(name); m != nil {
-			base, want = m[1], list
-		} else if filterIndex.MatchString(name) {
-			base, want = "Filter", filters
-		}
-		kind, known := a.params[base]
-		spelled := kind
-		if kind == boolean || kind == count {
-			spelled = text
-		}
-		if !known || spelled != want {
+		kind, known := a.params[shape(name)]
+		if !known {
 			return refuse("UnknownParameter", "The parameter %s is not recognized", name)
 		}
 		switch value := p[name]; kind {
@@ -249,20 +241,25 @@ func (p params) check(a action) *fault {
 			if value != "true" && value != "false" {
 				return refuse("InvalidParameterValue", "Invalid value '%s' for boolean parameter %s", value, name)
 			}
-		case count:
+		case integer:
+			if _, err := strconv.ParseInt(value, 10, 32); err != nil {
+				return refuse("InvalidParameterValue", "Invalid value '%s' for integer parameter %s", value, name)
+			}
+		case pageSize:
 			if n, err := strconv.Atoi(value); err != nil || n < 5 || n > 1000 {
 				return refuse("InvalidParameterValue", "Value ( %s ) for parameter maxResults is invalid. Expecting a value between 5 and 1000.", value)
+			}
+		case clientToken:
+			// At most 64 ASCII characters ("Ensuring idempotency in Amazon EC2 API requests").
+			if len(value) > 64 || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+				return refuse("InvalidParameterValue", "Invalid value for parameter ClientToken: at most 64 ASCII characters are allowed")
 			}
 		}
 	}
 	for _, name := range a.required {
-		if p[name] == "" {
+		if p[name] == "" && !names(p, name+".") {
 			return refuse("MissingParameter", "The request must contain the parameter %s", name)
 		}
-	}
-	// EC2's ClientToken: at most 64 ASCII characters ("Ensuring idempotency in Amazon EC2 API requests").
-	if token := p["ClientToken"]; len(token) > 64 || strings.ContainsFunc(token, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return refuse("InvalidParameterValue", "Invalid value for parameter ClientToken: at most 64 ASCII characters are allowed")
 	}
 	return nil
 }
@@ -284,34 +281,71 @@ func (p params) list(name string) []string {
 	return out
 }
 
-// filter keeps the items that every filter lets through. Of gives an item's value for each filter name that the action
-// knows. A filter's values are alternatives, with * and ? as wildcards ("List and filter your resources", EC2 User Guide).
-func filter[T any](p params, items []T, of map[string]func(T) string) ([]T, *fault) {
-	for _, key := range slices.Sorted(maps.Keys(p)) {
-		prefix, ok := strings.CutSuffix(key, ".Name")
-		if !ok && strings.HasPrefix(key, "Filter.") {
-			prefix, _, _ = strings.Cut(key, ".Value.")
-			if _, named := p[prefix+".Name"]; !named {
-				return nil, refuse("InvalidParameterValue", "The filter 'null' is invalid")
+// numbers are the indexes under name: 1 and 3 for "Tag.1.Key" and "Tag.3.Value" under "Tag".
+func (p params) numbers(name string) []int {
+	var out []int
+	for key := range p {
+		if rest, ok := strings.CutPrefix(key, name+"."); ok {
+			number, _, _ := strings.Cut(rest, ".")
+			if n, err := strconv.Atoi(number); err == nil && !slices.Contains(out, n) {
+				out = append(out, n)
 			}
-			continue
 		}
-		if !ok {
-			continue
+	}
+	slices.Sort(out)
+	return out
+}
+
+// filter keeps the items that every filter lets through. Values gives an item's values under a filter's name, nil for a
+// name that the action does not know. A filter's own values are alternatives, with * and ? as wildcards ("List and filter
+// your resources", EC2 User Guide, which also has the limits).
+func filter[T any](p params, items []T, values func(T, string) []string) ([]T, *fault) {
+	filters := p.numbers("Filter")
+	if len(filters) > 50 {
+		return nil, refuse("FilterLimitExceeded", "The maximum number of filters is 50")
+	}
+	for _, n := range filters {
+		prefix := "Filter." + strconv.Itoa(n)
+		name, named := p[prefix+".Name"]
+		if !named {
+			return nil, refuse("InvalidParameterValue", "The filter 'null' is invalid")
 		}
-		value, known := of[p[key]]
-		if !known {
-			return nil, refuse("InvalidParameterValue", "The filter '%s' is invalid", p[key])
+		var none T
+		if values(none, name) == nil {
+			return nil, refuse("InvalidParameterValue", "The filter '%s' is invalid", name)
 		}
 		wanted := p.list(prefix + ".Value")
 		if len(wanted) == 0 {
-			return nil, refuse("InvalidParameterValue", "The filter '%s' has no value", p[key])
+			return nil, refuse("InvalidParameterValue", "The filter '%s' has no value", name)
+		}
+		if len(wanted) > 200 {
+			return nil, refuse("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
 		}
 		items = slices.DeleteFunc(items, func(item T) bool {
-			return !slices.ContainsFunc(wanted, func(pattern string) bool { return wildcard(pattern, value(item)) })
+			return !slices.ContainsFunc(values(item, name), func(value string) bool {
+				return slices.ContainsFunc(wanted, func(pattern string) bool { return wildcard(pattern, value) })
+			})
 		})
 	}
 	return items, nil
+}
+
+// byTag gives tags' values for the filters tag:<key> and tag-key, and nil for others.
+func byTag(tags []tagXML, name string) []string {
+	key, isTag := strings.CutPrefix(name, "tag:")
+	if !isTag && name != "tag-key" {
+		return nil
+	}
+	out := []string{}
+	for _, t := range tags {
+		switch {
+		case !isTag:
+			out = append(out, t.Key)
+		case t.Key == key:
+			out = append(out, t.Value)
+		}
+	}
+	return out
 }
 
 func wildcard(pattern, s string) bool {
@@ -347,4 +381,23 @@ func page[T any](p params, items []T) ([]T, string, *fault) {
 		return items[start:], "", nil
 	}
 	return items[start:end], base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(same, uint32(end))), nil
+}
+
+// describe is what all describes end with: the filters, then one page.
+func describe[T any](p params, items []T, values func(T, string) []string, wrap func([]T, string) result) (result, *fault) {
+	items, f := filter(p, items, values)
+	if f != nil {
+		return nil, f
+	}
+	items, next, f := page(p, items)
+	if f != nil {
+		return nil, f
+	}
+	return wrap(items, next), nil
+}
+
+// done is the answer of an action that has nothing else to say.
+type done struct {
+	reply
+	Return bool `xml:"return"`
 }

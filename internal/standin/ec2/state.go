@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -20,21 +21,27 @@ const (
 
 // state is what the state file holds. Times decide everything; no status is stored.
 type state struct {
-	Endpoints []*endpoint
+	Endpoints     []*endpoint
+	DefaultGroups []SecurityGroup              `json:",omitempty"` // of the VPCs for which the fixtures name none
+	Tags          map[string]map[string]string `json:",omitempty"` // of endpoints, subnets and groups, by their ids
 }
 
 type endpoint struct {
 	Endpoint
+	Settings     *settings
 	Created      time.Time
 	Associations []*association `json:",omitempty"`
 	Routes       []*route       `json:",omitempty"` // made by hand; the automatic ones follow from the associations
 	Connections  []*connection  `json:",omitempty"`
+	Forget       time.Time      `json:",omitzero"` // when VPC and groups go, see Unconfirmed.GroupsForgotten
 	// Seconds billed for what is no longer in the lists above.
 	PastAssociationSeconds, PastConnectionSeconds float64
 }
 
 type association struct {
 	ID, Subnet  string
+	Zone        Zone   `json:",omitzero"`  // of one at a transit gateway, which has no subnet
+	Destination string `json:",omitempty"` // of the automatic route; none at a transit gateway
 	Token       string `json:",omitempty"` // the ClientToken that made it
 	Since       time.Time
 	Ready       time.Time // when associating ends, well or badly
@@ -48,15 +55,19 @@ type route struct {
 	Destination, Subnet, Description string
 	Token                            string `json:",omitempty"`
 	Active                           time.Time
-	Gone                             time.Time `json:",omitzero"` // when the association it depends on is gone
+	Deleted                          bool      `json:",omitempty"` // by DeleteClientVpnRoute
+	Gone                             time.Time `json:",omitzero"`  // when it, or the association it depends on, is gone
 }
 
 type connection struct {
-	ID, User, Subnet, ClientIP string
+	ID, User, Subnet, ClientIP string // Subnet is the association's target
 	Since                      time.Time
-	Ended                      time.Time `json:",omitzero"`
+	Ended                      time.Time `json:",omitzero"` // to come while it is terminating
 	Ingress, Egress            uint64    // bytes
 }
+
+// target is what routes and clients go through: a subnet, or a zone of a transit gateway's endpoint.
+func (a *association) target() string { return cmp.Or(a.Subnet, a.Zone.Name) }
 
 // status is one of AssociationStatus' codes, and why.
 func (a *association) status(now time.Time) (code, message string) {
@@ -119,8 +130,19 @@ func (r *route) status(now time.Time) string {
 
 func (c *connection) active() bool { return c.Ended.IsZero() }
 
+// status is one of ClientVpnConnectionStatus' codes; failed-to-terminate does not happen here.
+func (c *connection) status(now time.Time) string {
+	switch {
+	case c.active():
+		return "active"
+	case now.Before(c.Ended):
+		return "terminating"
+	}
+	return "terminated"
+}
+
 func (c *connection) lasted(now time.Time) time.Duration {
-	if c.active() {
+	if c.active() || now.Before(c.Ended) {
 		return now.Sub(c.Since)
 	}
 	return c.Ended.Sub(c.Since)
@@ -130,6 +152,9 @@ func (c *connection) lasted(now time.Time) time.Duration {
 func (e *endpoint) status(now time.Time) string {
 	if slices.ContainsFunc(e.Associations, func(a *association) bool { return a.served(now) }) {
 		return "available"
+	}
+	if e.TransitGateway != nil && !e.Settings.Accepted {
+		return "pending"
 	}
 	return "pending-associate"
 }
@@ -142,7 +167,7 @@ func (e *endpoint) reported(now time.Time) []*association {
 // target finds the subnet's association that can carry routes and clients.
 func (e *endpoint) target(subnet string, now time.Time) *association {
 	for _, a := range e.Associations {
-		if a.Subnet == subnet && a.is(now, "associating", "associated") {
+		if a.target() == subnet && a.is(now, "associating", "associated") {
 			return a
 		}
 	}
@@ -157,8 +182,8 @@ func (e *endpoint) hasAssociated(now time.Time) bool {
 func (e *endpoint) routes(now time.Time) []routeView {
 	var out []routeView
 	for _, a := range e.Associations {
-		if a.served(now) {
-			r := route{Destination: e.VpcCIDR, Subnet: a.Subnet, Description: "Default Route", Active: a.RouteActive, Gone: a.Gone}
+		if a.served(now) && a.Subnet != "" {
+			r := route{Destination: cmp.Or(a.Destination, e.VpcCIDR), Subnet: a.Subnet, Description: "Default Route", Active: a.RouteActive, Gone: a.Gone}
 			out = append(out, routeView{r, "associate", r.status(now)})
 		}
 	}
@@ -180,14 +205,17 @@ func (e *endpoint) disassociate(a *association, now time.Time, takes time.Durati
 	a.Requested, a.Gone = now, now.Add(takes)
 	last := !slices.ContainsFunc(e.Associations, func(o *association) bool { return o.is(now, "associating", "associated") })
 	for _, r := range e.Routes {
-		if r.Gone.IsZero() && (r.Subnet == a.Subnet || last || u.AllRoutesLost) {
+		if r.Gone.IsZero() && (a.Subnet != "" && r.Subnet == a.Subnet || last || u.AllRoutesLost) {
 			r.Gone = a.Gone
 		}
+	}
+	if last && u.GroupsForgotten {
+		e.Forget = a.Gone
 	}
 	// The last network's clients go; another network takes those of one among several, unless the switch says no.
 	served := e.hasAssociated(now)
 	for _, c := range e.Connections {
-		if c.active() && (!served || u.ConnectionsCut && c.Subnet == a.Subnet) {
+		if c.active() && (!served || u.ConnectionsCut && c.Subnet == a.target()) {
 			c.Ended = now
 		}
 	}
@@ -209,7 +237,21 @@ func (e *endpoint) settle(now time.Time, u Unconfirmed) {
 		e.PastAssociationSeconds += a.billed(now, u).Seconds()
 		return true
 	})
+	if !e.Forget.IsZero() && !now.Before(e.Forget) {
+		if len(e.reported(now)) == 0 {
+			e.Settings.Groups, e.Settings.VpcID = nil, ""
+		}
+		e.Forget = time.Time{}
+	}
 	e.Routes = slices.DeleteFunc(e.Routes, func(r *route) bool { return !r.Gone.IsZero() && !now.Before(r.Gone) })
+	longest := time.Duration(e.Settings.SessionHours) * time.Hour
+	for _, c := range e.Connections {
+		// A federated user has to sign in again after the longest session, so that the connection ends in any case;
+		// DisconnectOnSessionTimeout only decides who begins the next one.
+		if c.active() && now.Sub(c.Since) >= longest {
+			c.Ended = c.Since.Add(longest)
+		}
+	}
 	e.Connections = slices.DeleteFunc(e.Connections, func(c *connection) bool {
 		if c.active() || now.Sub(c.Ended) < reportedFor {
 			return false
@@ -219,16 +261,33 @@ func (e *endpoint) settle(now time.Time, u Unconfirmed) {
 	})
 }
 
-// clientIP picks the lowest address of the client range that no active connection holds. AWS keeps the first ones for
+// underway counts the changes of the endpoint that AWS is still carrying out.
+func (e *endpoint) underway(now time.Time, routes bool) int {
+	n := 0
+	for _, a := range e.Associations {
+		if a.is(now, "associating", "disassociating") {
+			n++
+		}
+	}
+	for _, r := range e.Routes {
+		// A route that goes with its association is part of that one's change.
+		if routes && (r.status(now) == "creating" || r.Deleted && now.Before(r.Gone)) {
+			n++
+		}
+	}
+	return n
+}
+
+// clientIP picks the lowest address of the client range that no connection holds. AWS keeps the first ones for
 // itself.
-func (e *endpoint) clientIP() (string, error) {
+func (e *endpoint) clientIP(now time.Time) (string, error) {
 	prefix, err := netip.ParsePrefix(e.ClientCIDR)
 	if err != nil {
 		return "", err
 	}
 	taken := map[string]bool{}
 	for _, c := range e.Connections {
-		taken[c.ClientIP] = taken[c.ClientIP] || c.active()
+		taken[c.ClientIP] = taken[c.ClientIP] || c.status(now) != "terminated"
 	}
 	for ip := prefix.Masked().Addr().Next().Next(); prefix.Contains(ip); ip = ip.Next() {
 		if !taken[ip.String()] {
