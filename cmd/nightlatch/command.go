@@ -24,6 +24,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		SilenceUsage:  true,
 	}
 	root.AddCommand(demoCommand(stdout, stderr), configCommand(stdout), versionCommand(stdout))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; %s --help lists the flags and what they take", err, c.CommandPath())
+	})
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -31,7 +34,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 }
 
 func configCommand(stdout io.Writer) *cobra.Command {
-	c := &cobra.Command{Use: "config", Short: "Work with nightlatch.yaml"}
+	// NoArgs, so that a misspelt verb is an error and not a page of help.
+	c := &cobra.Command{Use: "config", Short: "Work with nightlatch.yaml", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(&cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Report every fault of a configuration file, with its line",
@@ -43,7 +47,7 @@ func configCommand(stdout io.Writer) *cobra.Command {
 			}
 			raw, err := os.ReadFile(path)
 			if err != nil {
-				return err
+				return fmt.Errorf("%w: name the configuration file, nightlatch config check FILE", err)
 			}
 			parsed, err := config.Parse(path, raw)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,9 @@ import (
 // stopWithin bounds a clean stop.
 const stopWithin = 5 * time.Second
 
+// maxPort is the highest that --port can be: five more follow it.
+const maxPort = 65530
+
 // demoOptions are the flags of nightlatch demo.
 type demoOptions struct {
 	dir            string
@@ -30,6 +34,10 @@ type demoOptions struct {
 	onVisit        string
 	tour           bool
 	sabotage       string
+	open           bool
+	program        string // the functions' program, made already; empty: build it
+	iterations     int    // of the stand-in directory's password hashes; 0: as many as it takes by itself
+	directory      directoryOptions
 	stdout, stderr io.Writer
 }
 
@@ -40,7 +48,7 @@ func demoCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Run the whole chain on this machine, with strict stand-ins for the AWS parts",
 		Long: `Run the whole chain on this machine: browser, load balancer, Cognito, Identity Center, directory, Lambda, EC2's Client VPN,
 DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the functions are
-the real ones. Nothing leaves this machine, and nothing costs money.`,
+the real ones. Nothing leaves this machine, but for what --directory asks of a directory, and nothing costs money.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
@@ -51,6 +59,14 @@ the real ones. Nothing leaves this machine, and nothing costs money.`,
 			}
 			return demo(cmd.Context(), o, func(w *world) error {
 				w.greet()
+				if o.open {
+					closeBrowser, err := openBrowser(w.info.URL, w.sites)
+					if err != nil {
+						fmt.Fprintln(o.stderr, "nightlatch:", err)
+					} else {
+						defer closeBrowser()
+					}
+				}
 				<-cmd.Context().Done()
 				return nil
 			})
@@ -61,22 +77,27 @@ the real ones. Nothing leaves this machine, and nothing costs money.`,
 	f.IntVar(&o.port, "port", 8443, "first of the six ports that the demo listens on; 0 takes any that are free")
 	f.DurationVar(&o.associate, "associate-takes", 20*time.Second, "how long EC2's stand-in takes to associate a subnet; AWS takes 4 to 10 minutes")
 	f.DurationVar(&o.minute, "scheduler-minute", 10*time.Second, "how long a minute of the scheduler's stand-in lasts; AWS's lasts 60s")
+	f.BoolVar(&o.open, "open", false, "open a browser with a throw-away profile that accepts the demo's certificate")
 	f.StringVar(&o.onVisit, "on-visit", "look", "what visiting the page does: look, or open after a countdown")
 	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
 	f.StringVar(&o.sabotage, "sabotage", "", "break one hop: "+strings.Join(sabotages, ", "))
+	o.directory.flags(c)
 	return c
 }
 
 // check makes the options whole. The tour has a pace of its own: quick, and on free ports beside a demo that runs.
 func (o *demoOptions) check(port, associate bool) error {
-	if o.port < 0 || o.port > 65530 {
-		return fmt.Errorf("--port %d: choose the first of six ports between 1 and 65530, or 0", o.port)
+	if o.port < 0 || o.port > maxPort {
+		return fmt.Errorf("--port %d: choose the first of six ports between 1 and %d, or 0", o.port, maxPort)
 	}
 	if o.sabotage != "" && !slices.Contains(sabotages, o.sabotage) {
 		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(sabotages, ", "))
 	}
 	if o.onVisit != "look" && o.onVisit != "open" {
 		return fmt.Errorf("--on-visit %s: choose look or open", o.onVisit)
+	}
+	if err := o.directory.check(o); err != nil {
+		return err
 	}
 	if o.associate < 0 || o.minute < time.Second {
 		return errors.New("--associate-takes must not be negative, and --scheduler-minute at least 1s")
@@ -97,22 +118,32 @@ func (o *demoOptions) check(port, associate bool) error {
 		}
 		o.dir = filepath.Join(cache, "nightlatch-demo")
 	}
+	if o.dir != "" {
+		// The functions run in a folder of their own and are told paths.
+		var err error
+		if o.dir, err = filepath.Abs(o.dir); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // demo starts the chain, runs use once every port answers, and stops the chain when use returns or ctx ends.
 func demo(ctx context.Context, o demoOptions, use func(*world) error) error {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return err
+		return fmt.Errorf("the demo's folder: %w: choose one that can be written to with --dir", err)
 	}
 	lock := flock.New(filepath.Join(o.dir, "lock"))
 	if free, err := lock.TryLock(); err != nil {
-		return err
+		return fmt.Errorf("the demo's folder: %w: choose one that can be written to with --dir", err)
 	} else if !free {
 		return fmt.Errorf("another demo uses %s: stop it, or choose another folder with --dir (and other ports with --port)", o.dir)
 	}
 	defer lock.Unlock()
 	w, err := newWorld(ctx, o)
+	if err != nil && ctx.Err() != nil { // somebody pressed Ctrl-C, most likely while the functions were built
+		return fmt.Errorf("stopped before it was ready (%w)", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -126,7 +157,11 @@ func (w *world) greet() {
 	fmt.Fprintf(out, "\n  Open   %s\n", i.URL)
 	fmt.Fprintf(out, "         The browser will warn about the certificate: the demo signs its own (%s).\n", i.CAFile)
 	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide.\n\n")
-	fmt.Fprintf(out, "  Sign in as one of\n")
+	if w.real == nil || len(i.Users) > 0 {
+		fmt.Fprintf(out, "  Sign in as one of\n")
+	} else {
+		fmt.Fprintf(out, "  Sign in as a member of %s in %s, with the password there\n", strings.Join(w.o.directory.groups, " or "), w.real.cfg.Domain)
+	}
 	for _, u := range i.Users {
 		fmt.Fprintf(out, "         %-8s %s\n", u.Username, u.Password)
 	}
@@ -135,6 +170,11 @@ func (w *world) greet() {
 	fmt.Fprintf(out, "  Console  %s\n", i.ConsoleURL)
 	fmt.Fprintf(out, "  Details  %s\n", filepath.Join(w.o.dir, "demo.json"))
 	fmt.Fprintf(out, "  Log      %s\n\n", filepath.Join(w.o.dir, "demo.log"))
+	if _, err := net.DefaultResolver.LookupHost(context.Background(), "vpn.localhost"); err != nil {
+		fmt.Fprintf(out, "  This system does not resolve names under .localhost. Chrome, Edge and Firefox do so by themselves; for\n")
+		fmt.Fprintf(out, "  other programs add this line to /etc/hosts:\n")
+		fmt.Fprintf(out, "         127.0.0.1 vpn.localhost cognito.localhost identity-center.localhost console.localhost\n\n")
+	}
 	if w.o.sabotage != "" {
 		fmt.Fprintf(out, "  Broken on purpose: %s\n\n", w.o.sabotage)
 	}

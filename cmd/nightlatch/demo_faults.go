@@ -77,6 +77,19 @@ func (w *world) breakable(name string, broken func(http.ResponseWriter), h http.
 	})
 }
 
+// signInBroken breaks Identity Center's pages. The metadata stays: Cognito reads it every few hours, and would be the
+// hop that fails.
+func (w *world) signInBroken(h http.Handler) http.Handler {
+	broken := w.breakable("identity-center", unavailablePlain, h)
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/saml/metadata/") {
+			h.ServeHTTP(rw, r)
+			return
+		}
+		broken.ServeHTTP(rw, r)
+	})
+}
+
 // failing lets every association fail while that is switched on.
 func (w *world) failing(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -22,6 +22,9 @@ func (w *world) build(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(w.function, 0o700); err != nil {
 		return "", err
 	}
+	if w.o.program != "" {
+		return w.o.program, nil
+	}
 	root, ok := checkout(ctx)
 	if !ok {
 		fmt.Fprintln(w.o.stderr, "nightlatch: no Go checkout of nightlatch here, so the functions run this same binary instead of the Lambda build")

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -107,9 +106,10 @@ type world struct {
 	info  demoInfo
 	state demoState
 	log   *slog.Logger
-	sink  *os.File // demo.log
+	sink  *logFile // demo.log
 	ring  *console.Ring
 	ca    *certs.Authority
+	sites *tls.Config // the certificate of every site under .localhost
 	*faults
 	listeners map[string]net.Listener
 	servers   []server
@@ -117,7 +117,9 @@ type world struct {
 	function  string // folder of the functions' program and configuration
 
 	ec2       *ec2.Server
-	directory *directory.Server
+	directory *directory.Server // nil with a real one
+	real      *realDirectory    // nil with the stand-in
+	idc       *identitycenter.Server
 	scheduler *scheduler.Server
 }
 
@@ -132,13 +134,15 @@ type server struct {
 func newWorld(ctx context.Context, o demoOptions) (*world, error) {
 	w := &world{o: o, listeners: map[string]net.Listener{}, ring: console.NewRing(), function: filepath.Join(o.dir, "function")}
 	w.faults = newFaults(o.sabotage)
-	var bad error
-	for _, kind := range stateFiles {
-		_, err := statefile.New(w.file(kind), kind).Load(new(json.RawMessage))
-		bad = errors.Join(bad, err)
+	before, err := w.checkFolder()
+	if err != nil {
+		return nil, err
 	}
-	if bad != nil {
-		return nil, bad
+	if o.directory.url != "" {
+		var err error
+		if w.real, err = o.directory.open(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.listen(); err != nil {
 		return nil, err
@@ -147,7 +151,8 @@ func newWorld(ctx context.Context, o demoOptions) (*world, error) {
 		for _, ln := range w.listeners {
 			ln.Close()
 		}
-		return nil, err
+		// One stand-in may refuse its file after another has written its own: the folder is left as it was found.
+		return nil, errors.Join(err, putBack(before))
 	}
 	return w, nil
 }
@@ -166,8 +171,12 @@ func (w *world) listen() error {
 			for _, other := range w.listeners {
 				other.Close()
 			}
+			other := w.o.port + 1000
+			if other > maxPort {
+				other = w.o.port - 1000
+			}
 			return fmt.Errorf("port %d, which %s wants, cannot be had (%w): stop what uses it, or move all six ports with --port, for example --port %d",
-				port, name, err, w.o.port+1000)
+				port, name, err, other)
 		}
 		w.listeners[name] = ln
 	}
@@ -184,10 +193,7 @@ func (w *world) prepare(ctx context.Context) error {
 	if err := os.Remove(filepath.Join(w.o.dir, "demo.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	var err error
-	if w.sink, err = os.OpenFile(filepath.Join(w.o.dir, "demo.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err != nil {
-		return err
-	}
+	w.sink = &logFile{}
 	w.log = slog.New(slog.NewMultiHandler(w.ring, slog.NewJSONHandler(w.sink, nil)))
 
 	// The program is compiled while the stand-ins are made.
@@ -195,9 +201,12 @@ func (w *world) prepare(ctx context.Context) error {
 	var buildErr error
 	var building sync.WaitGroup
 	building.Go(func() { program, buildErr = w.build(ctx) })
-	err = w.standins(&program, &building)
+	err := w.standins(&program, &building)
 	building.Wait()
-	return errors.Join(buildErr, err)
+	if err := errors.Join(buildErr, err); err != nil {
+		return err
+	}
+	return w.sink.open(filepath.Join(w.o.dir, "demo.log"))
 }
 
 // standins makes the chain, from the far end to the near one.
@@ -214,7 +223,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if err := w.ca.WriteFile(caFile); err != nil {
 		return err
 	}
-	sites, err := w.ca.Server("vpn.localhost", "cognito.localhost", "identity-center.localhost", "directory.localhost")
+	w.sites, err = w.ca.Server("vpn.localhost", "cognito.localhost", "identity-center.localhost", "directory.localhost")
 	if err != nil {
 		return err
 	}
@@ -237,14 +246,8 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	site := w.client(w.ca.Pool())
 
 	// Directory, Identity Center, Cognito.
-	if w.directory, err = directory.New(directory.Config{
-		Domain: demoDomain, Users: w.users(), Groups: []directory.Group{
-			{Name: "Engineering", Members: []string{"alice", "bob", "dave"}},
-			{Name: "VPN Users", Members: []string{"Engineering", "carol", "frank", "grace"}},
-		},
-		ServiceAccount: serviceName, ServicePassword: w.state.ServicePassword,
-		StateFile: w.file("directory"), Log: w.log,
-	}); err != nil {
+	idc, err := w.source()
+	if err != nil {
 		return err
 	}
 	pool, err := cognito.New(cognito.Config{
@@ -256,24 +259,20 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
-	idc, err := identitycenter.New(identitycenter.Config{
-		BaseURL: idcURL, LDAPURL: fmt.Sprintf("ldaps://127.0.0.1:%d", w.port("directory")),
-		LDAPTLS: &tls.Config{RootCAs: w.ca.Pool(), ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12},
-		BindDN:  serviceName + "@" + demoDomain, BindPassword: w.state.ServicePassword, BaseDN: w.directory.BaseDN(), Domain: demoDomain,
-		Application: identitycenter.Application{Name: "Nightlatch", ACSURL: pool.ACSURL(), Audience: pool.Audience(), StartURL: vpnURL + "/", AssignedGroup: "VPN Users"},
-		StateFile:   w.file("identity-center"), Log: w.log,
-	})
-	if err != nil {
+	idc.BaseURL, idc.SyncEvery, idc.StateFile, idc.Log = idcURL, w.o.minute, w.file("identity-center"), w.log
+	app := &idc.Application
+	app.Name, app.ACSURL, app.Audience, app.StartURL = "Nightlatch", pool.ACSURL(), pool.Audience(), vpnURL+"/"
+	if w.idc, err = identitycenter.New(idc); err != nil {
 		return err
 	}
-	pool.SetMetadataURL(idc.MetadataURL())
+	pool.SetMetadataURL(w.idc.MetadataURL())
 
 	// EC2, DynamoDB, Scheduler.
 	if w.ec2, err = ec2.New(ec2.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
 		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
 		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: "vpc-0d3a11c0ffee00001", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
-		StateFile: w.file("ec2"), Log: w.log,
+		Throttle: true, StateFile: w.file("ec2"), Log: w.log,
 	}); err != nil {
 		return err
 	}
@@ -343,25 +342,18 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	w.serve("aws", w.listeners["aws"], gateway(services))
 	w.serve("aws by name", tls.NewListener(named, names), byHost(services))
 	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
-	w.serve("cognito", tls.NewListener(w.listeners["cognito"], sites), w.breakable("cognito", unavailablePlain, pool.Handler()))
-	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], sites), w.breakable("identity-center", unavailablePlain, idc.Handler()))
-	w.serve("alb", tls.NewListener(w.listeners["alb"], sites), w.breakable("alb", unavailablePlain, balancer.Handler()))
+	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.breakable("cognito", unavailablePlain, pool.Handler()))
+	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.signInBroken(w.idc.Handler()))
+	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.breakable("alb", unavailablePlain, balancer.Handler()))
 	w.serve("console", w.listeners["console"], cons.Handler())
-	ldaps := tls.NewListener(&breakableListener{w.listeners["directory"], w.faults}, sites)
-	w.runs = append(w.runs,
-		func(ctx context.Context) error { return w.directory.Serve(ctx, ldaps) },
-		functions.Run, w.scheduler.Run)
+	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, functions.Run, w.scheduler.Run)
 
 	w.info = demoInfo{URL: vpnURL + "/", CAFile: caFile, EndpointID: demoEndpoint, ConsoleURL: w.url("http", "console.localhost", "console") + "/",
 		AWS: demoAWS{EndpointURL: awsURL, Region: demoRegion, AccessKeyID: operator.AccessKeyID, SecretAccessKey: operator.SecretAccessKey}}
 	for _, s := range demoSubnets {
 		w.info.SubnetIDs = append(w.info.SubnetIDs, s.ID)
 	}
-	for _, p := range people() {
-		if p.trouble == "" {
-			w.info.Users = append(w.info.Users, demoUser{p.Username, w.state.Passwords[p.Username]})
-		}
-	}
+	_, _, w.info.Users = w.known()
 	return nil
 }
 
@@ -373,8 +365,14 @@ const signedOutPage = `<!doctype html><html lang="en"><meta charset="utf-8"><met
 func (w *world) loadState() error {
 	f := statefile.New(w.file("demo"), "demo")
 	found, err := f.Load(&w.state)
-	if err != nil || found {
+	if err != nil {
 		return err
+	}
+	if found {
+		if w.state.AccessKeyID == "" || w.state.SecretAccessKey == "" || w.state.ServicePassword == "" || len(w.state.Passwords) == 0 {
+			return fmt.Errorf("state file %s lacks keys or passwords: nothing was changed; move the whole folder away to start afresh, or choose another with --dir", w.file("demo"))
+		}
+		return nil
 	}
 	w.state = demoState{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ServicePassword: rand.Text(), Passwords: map[string]string{}}
 	for _, p := range people() {
@@ -421,12 +419,9 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 
 func (w *world) console(vpnURL string) (*console.Console, error) {
 	var accounts []console.Account
-	for _, p := range people() {
-		about := p.trouble
-		if about == "" {
-			about = "may come in"
-		}
-		accounts = append(accounts, console.Account{Username: p.Username, Password: w.state.Passwords[p.Username], About: about})
+	all, about, _ := w.known()
+	for _, u := range all {
+		accounts = append(accounts, console.Account{Username: u.Username, Password: u.Password, About: about[u.Username]})
 	}
 	port := w.port("console")
 	return console.New(console.Config{
@@ -473,7 +468,7 @@ func (w *world) run(ctx context.Context, use func(*world) error) error {
 	defer cancel(nil)
 	var running sync.WaitGroup
 	for _, s := range w.servers {
-		h := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 128 << 10, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelDebug)}
+		h := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 128 << 10, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelWarn)}
 		running.Go(func() {
 			if err := h.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
 				cancel(fmt.Errorf("%s: %w", s.name, err))
@@ -497,6 +492,9 @@ func (w *world) run(ctx context.Context, use func(*world) error) error {
 		})
 	}
 	err := w.answers(ctx)
+	if err == nil {
+		err = w.firstSync(ctx)
+	}
 	if err == nil {
 		err = w.info.write(w.o.dir)
 	}

@@ -452,7 +452,7 @@ func service(s apiStatus) string {
 }
 
 func (t *tourist) firstPage() (string, error) {
-	if _, err := t.api(http.MethodGet, "", nil); err != nil {
+	if _, err := t.api(http.MethodGet, tourEndpoint, nil); err != nil {
 		return "", err
 	}
 	if err := t.visit(http.MethodGet, t.info.URL, "", nil); err != nil {

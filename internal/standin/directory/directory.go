@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -268,6 +269,26 @@ func (s *Server) change(username string, f func(*account)) error {
 		return fmt.Errorf("directory: no user %q", username)
 	}
 	f(a)
+	return s.file.Save(s.state)
+}
+
+// SetMember puts a user or a group into a group, or takes it out.
+func (s *Server) SetMember(groupName, member string, in bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	same := func(other string) bool { return strings.EqualFold(other, member) }
+	isGroup := func(name string) func(group) bool {
+		return func(g group) bool { return strings.EqualFold(g.Name, name) }
+	}
+	i := slices.IndexFunc(s.state.Groups, isGroup(groupName))
+	if i < 0 || s.account(member) == nil && !slices.ContainsFunc(s.state.Groups, isGroup(member)) {
+		return fmt.Errorf("directory: no group %q, or nobody %q", groupName, member)
+	}
+	g := &s.state.Groups[i]
+	g.Members = slices.DeleteFunc(slices.Clone(g.Members), same)
+	if in {
+		g.Members = append(g.Members, member)
+	}
 	return s.file.Save(s.state)
 }
 

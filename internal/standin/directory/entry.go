@@ -25,11 +25,12 @@ const (
 // schema is every attribute type known here. An unknown one makes a filter item Undefined (RFC 4511 section 4.5.1.7).
 func schema(attribute string) (syntax, bool) {
 	switch strings.ToLower(attribute) {
-	case "objectclass", "cn", "name", "ou", "dc", "displayname", "givenname", "sn", "samaccountname", "userprincipalname", "mail", "description":
+	case "objectclass", "cn", "name", "ou", "dc", "displayname", "givenname", "sn", "samaccountname", "userprincipalname", "mail", "description", "netbiosname":
 		return text, true
-	case "distinguishedname", "member", "memberof", "objectcategory":
+	case "distinguishedname", "member", "memberof", "objectcategory", "ncname":
 		return name, true
-	case "useraccountcontrol", "accountexpires", "pwdlastset", "lockouttime", "badpwdcount", "primarygroupid", "samaccounttype", "grouptype":
+	case "useraccountcontrol", "accountexpires", "pwdlastset", "lockouttime", "badpwdcount", "primarygroupid", "samaccounttype", "grouptype",
+		"lockoutthreshold", "lockoutduration", "lockoutobservationwindow":
 		return integer, true
 	case "objectguid", "objectsid":
 		return octets, true
@@ -61,6 +62,7 @@ func (e *entry) get(name string) []string {
 // view is the directory as entries, at one moment, parents before children.
 type view struct {
 	base    string
+	config  string // key of the configuration's naming context, which no search of the domain reaches
 	entries []*entry
 	byKey   map[string]*entry
 }
@@ -105,11 +107,19 @@ func (s *Server) view() *view {
 	category := func(class string) string { return "CN=" + class + ",CN=Schema,CN=Configuration," + base }
 	label, _, _ := strings.Cut(s.state.Domain, ".")
 	v.add(base, "objectClass", []string{"top", "domain", "domainDNS"}, "dc", label, "name", label,
-		"objectCategory", category("Domain-DNS"), "objectSid", s.sid(0))
+		"objectCategory", category("Domain-DNS"), "objectSid", s.sid(0),
+		"lockoutThreshold", int64(lockoutThreshold), "lockoutDuration", interval(lockoutDuration), "lockOutObservationWindow", interval(lockoutWindow))
 	v.add("CN=Users,"+base, "objectClass", []string{"top", "container"}, "cn", "Users", "name", "Users", "objectCategory", category("Container"))
 	for _, ou := range []string{"People", "Groups"} {
 		v.add("OU="+ou+","+base, "objectClass", []string{"top", "organizationalUnit"}, "ou", ou, "name", ou, "objectCategory", category("Organizational-Unit"))
 	}
+
+	config := "CN=Configuration," + base
+	v.config, _ = dnKey(config)
+	v.add(config, "objectClass", []string{"top", "configuration"}, "cn", "Configuration", "name", "Configuration", "objectCategory", category("Configuration"))
+	v.add("CN=Partitions,"+config, "objectClass", []string{"top", "crossRefContainer"}, "cn", "Partitions", "name", "Partitions", "objectCategory", category("Cross-Ref-Container"))
+	v.add("CN="+s.netBIOS()+",CN=Partitions,"+config, "objectClass", []string{"top", "crossRef"}, "cn", s.netBIOS(), "name", s.netBIOS(),
+		"objectCategory", category("Cross-Ref"), "nCName", base, "nETBIOSName", s.netBIOS())
 
 	groupDN := func(g *group) string { return "CN=" + escapeDN(g.Name) + ",OU=Groups," + base }
 	dns := map[string]string{} // lower-case sAMAccountName to DN
@@ -165,8 +175,9 @@ func (s *Server) rootDSE() *entry {
 	return &entry{attrs: []attribute{
 		{"objectClass", []string{"top"}},
 		{"currentTime", []string{zulu(time.Now())}},
-		{"namingContexts", []string{base}},
+		{"namingContexts", []string{base, "CN=Configuration," + base}},
 		{"defaultNamingContext", []string{base}},
+		{"configurationNamingContext", []string{"CN=Configuration," + base}},
 		{"rootDomainNamingContext", []string{base}},
 		{"supportedLDAPVersion", []string{"3"}},
 		{"supportedControl", []string{pagedResults}},
@@ -225,6 +236,9 @@ func fileTime(t time.Time) int64 {
 	}
 	return (t.Unix()+11_644_473_600)*10_000_000 + int64(t.Nanosecond()/100)
 }
+
+// interval is how AD writes a length of time: negative, in units of 100 ns.
+func interval(d time.Duration) int64 { return -int64(d / 100) }
 
 func zulu(t time.Time) string { return t.UTC().Format("20060102150405") + ".0Z" }
 
@@ -306,6 +320,9 @@ func dnKey(dn string) (string, error) {
 // within selects the entries below base by scope (RFC 4511 section 4.5.1.2): 0 base, 1 one level, 2 subtree.
 func (v *view) within(base string, scope int64) []*entry {
 	return slices.DeleteFunc(slices.Clone(v.entries), func(e *entry) bool {
+		if strings.HasSuffix(e.key, v.config) && !strings.HasSuffix(base, v.config) {
+			return true
+		}
 		rest, below := strings.CutSuffix(e.key, "\x00"+base)
 		switch scope {
 		case 0:

@@ -2,11 +2,11 @@ package identitycenter
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,24 +16,44 @@ import (
 // directoryTimeout bounds each exchange with the directory.
 const directoryTimeout = 5 * time.Second
 
-// person is what the directory says about someone.
-type person struct {
-	id       string // objectGUID, hexadecimal
-	dn       string
-	username string // sAMAccountName
-	upn      string
-	name     string
-	email    string
-	disabled bool
+// What can be wrong between Identity Center and the directory; errors.Is finds them in what Discover and SyncNow return.
+var (
+	ErrUnreachable    = errors.New("the directory cannot be reached")
+	ErrCertificate    = errors.New("the directory's certificate is not trusted")
+	ErrServiceAccount = errors.New("the directory refuses the service account")
+	ErrBase           = errors.New("the base is not in the directory")
+	ErrGroup          = errors.New("an assigned group is not in the directory")
+)
+
+// refusal is a bind that the directory refused, with Windows' error number as AD gives it.
+type refusal struct {
+	data   string
+	policy lockout // for how long a lock-out lasts
 }
 
-// refusal is a sign-in that the directory refused, with Windows' error number as AD gives it.
-type refusal struct{ data string }
+func (e *refusal) Error() string {
+	if why, ok := refusals[e.data]; ok {
+		return "data " + e.data + ", " + why
+	}
+	return "data " + e.data
+}
 
-func (e *refusal) Error() string { return "the directory refused: data " + e.data }
+// refusals are AD's codes for operators (Windows "System Error Codes", in hexadecimal).
+var refusals = map[string]string{
+	"525": "no such user",
+	"52e": "the name or the password is wrong",
+	"530": "not at this time",
+	"531": "not from this computer",
+	"532": "the password has expired",
+	"533": "the account is disabled",
+	"701": "the account has expired",
+	"773": "the password must be changed first",
+	"775": "the account is locked",
+}
 
-// sentence helps the person. Only what AD itself tells someone with the right password is told; a wrong password and
-// an unknown name are one sentence.
+// sentence helps the person and tells a stranger nothing. AD gives 530 to 533, 701 and 773 only to who has the right
+// password. 775 it gives to anybody, which is why names that nobody has are seen to lock here too (see stranger). A
+// wrong password and an unknown name are one sentence.
 func (e *refusal) sentence(domain string) string {
 	switch e.data {
 	case "530", "531":
@@ -47,7 +67,10 @@ func (e *refusal) sentence(domain string) string {
 	case "773":
 		return "You must change your password before you can sign in here. Change it on a computer of " + domain + ", or ask your help desk."
 	case "775":
-		return "Your account is locked after too many wrong passwords. Wait ten minutes, or ask your help desk to unlock it."
+		if e.policy.duration <= 0 {
+			return "This account is locked after too many wrong passwords. Ask your help desk to unlock it."
+		}
+		return fmt.Sprintf("This account is locked after too many wrong passwords. Wait %d minutes, or ask your help desk to unlock it.", int(e.policy.duration.Minutes()+0.99))
 	}
 	return "The user name or the password is not correct."
 }
@@ -55,117 +78,151 @@ func (e *refusal) sentence(domain string) string {
 // dataCode finds the error number in AD's diagnostic text: "80090308: LdapErr: …, data 52e, v4563".
 var dataCode = regexp.MustCompile(`, data ([0-9a-f]+), v`)
 
-// connect returns a connection bound as the service account. The caller closes it.
+// refused reads the answer to a bind. Only a refusal of the credentials is one; nil is anything else.
+func (s *Server) refused(err error) *refusal {
+	e, ok := errors.AsType[*ldap.Error](err)
+	if !ok || e.ResultCode != ldap.LDAPResultInvalidCredentials {
+		return nil
+	}
+	r := &refusal{data: "52e"}
+	if m := dataCode.FindStringSubmatch(e.Err.Error()); m != nil {
+		r.data = m[1]
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.policy = s.synced.lockout
+	return r
+}
+
+// connect returns a connection bound as the service account, which ends with ctx. The caller closes it.
 func (s *Server) connect(ctx context.Context) (*ldap.Conn, error) {
 	conn, err := ldap.DialURL(s.cfg.LDAPURL, ldap.DialWithTLSConfig(s.cfg.LDAPTLS), ldap.DialWithDialer(&net.Dialer{Timeout: directoryTimeout}))
 	if err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
+		sentinel := ErrUnreachable
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			sentinel = ErrCertificate
+		}
+		return nil, fmt.Errorf("%w: %s: %w", sentinel, s.cfg.LDAPURL, err)
 	}
 	conn.SetTimeout(directoryTimeout)
+	context.AfterFunc(ctx, func() { conn.Close() })
 	if err := errors.Join(ctx.Err(), conn.Bind(s.cfg.BindDN, s.cfg.BindPassword)); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("directory: service account: %w", err)
+		if r := s.refused(err); r != nil {
+			return nil, fmt.Errorf("%w %s: %w", ErrServiceAccount, s.cfg.BindDN, r)
+		}
+		return nil, fmt.Errorf("%w: bind: %w", ErrUnreachable, err)
 	}
 	return conn, nil
 }
 
-// verify finds the person of a typed name and tries the password by binding as them. The error is a *refusal, or the
-// directory could not be asked.
+// verify finds the person of a typed name among those synced, and lets the directory judge the password at once. The
+// error is a *refusal, or the directory could not be asked.
 func (s *Server) verify(ctx context.Context, typed, password string) (*person, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*directoryTimeout)
+	defer cancel()
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	// What people type: alice, CORP\alice, alice@corp.example.
-	name := typed
-	label, _, _ := strings.Cut(s.cfg.Domain, ".")
-	if domain, after, ok := strings.Cut(typed, `\`); ok && (strings.EqualFold(domain, label) || strings.EqualFold(domain, s.cfg.Domain)) {
-		name = after
+	p, name := s.lookup(typed)
+	// The account may have moved since the sync, so its DN is asked for. A name that nobody has is asked for and tried
+	// too: the answer takes as long, and somebody who is not synced yet is as unknown as the rest.
+	id, as := strings.Repeat("0", 32), name+"@"+s.cfg.Domain
+	if strings.ContainsAny(name, `@\=`) {
+		as = name
 	}
-	name = ldap.EscapeFilter(name)
-	p, err := s.find(conn, "(|(sAMAccountName="+name+")(userPrincipalName="+name+"))")
+	if p != nil {
+		id = p.id
+	}
+	found, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, "(&(objectClass=user)(objectGUID="+octets(id)+"))", "1.1")
 	if err != nil {
 		return nil, err
 	}
-	// An unknown name is tried too, so that the answer takes as long as for a known one.
-	as := typed
-	if p != nil {
-		as = p.dn
-	} else if !strings.ContainsAny(typed, `@\=`) {
-		as = typed + "@" + s.cfg.Domain
+	if len(found) == 1 {
+		as = found[0].DN
+	} else {
+		p = nil // deleted since the sync
 	}
-	switch err = conn.Bind(as, password); {
-	case err == nil && p != nil:
-		return p, nil
-	case p == nil && (err == nil || ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultNoSuchObject)):
-		return nil, &refusal{"52e"}
+	err = conn.Bind(as, password)
+	if p == nil && (err == nil || ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultNoSuchObject)) {
+		return nil, s.stranger(name, time.Now())
 	}
-	if e, ok := errors.AsType[*ldap.Error](err); ok && e.ResultCode == ldap.LDAPResultInvalidCredentials {
-		if m := dataCode.FindStringSubmatch(e.Err.Error()); m != nil {
-			return nil, &refusal{m[1]}
-		}
-		return nil, &refusal{"52e"}
-	}
-	return nil, fmt.Errorf("directory: bind: %w", err)
-}
-
-// find looks up one person, or nil.
-func (s *Server) find(conn *ldap.Conn, filter string) (*person, error) {
-	r, err := conn.Search(ldap.NewSearchRequest(s.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
-		"(&(objectCategory=person)(objectClass=user)"+filter+")",
-		[]string{"objectGUID", "sAMAccountName", "userPrincipalName", "displayName", "mail", "userAccountControl"}, nil))
-	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
-		return nil, nil // a name that means two people means nobody
+	if r := s.refused(err); r != nil {
+		return nil, r
 	}
 	if err != nil {
-		return nil, fmt.Errorf("directory: search: %w", err)
+		return nil, fmt.Errorf("%w: bind: %w", ErrUnreachable, err)
 	}
-	if len(r.Entries) != 1 {
-		return nil, nil
-	}
-	e := r.Entries[0]
-	uac, err := strconv.Atoi(e.GetAttributeValue("userAccountControl"))
-	p := &person{
-		id: fmt.Sprintf("%x", e.GetRawAttributeValue("objectGUID")), dn: e.DN, username: e.GetAttributeValue("sAMAccountName"),
-		upn: e.GetAttributeValue("userPrincipalName"), name: e.GetAttributeValue("displayName"), email: e.GetAttributeValue("mail"),
-		disabled: uac&2 != 0, // ACCOUNTDISABLE
-	}
-	if err != nil || len(p.id) != 32 || p.upn == "" {
-		return nil, fmt.Errorf("directory: %s lacks objectGUID, userPrincipalName or userAccountControl", e.DN)
-	}
+	s.mu.Lock()
+	p.disabled = false // or the directory would have said so
+	s.mu.Unlock()
 	return p, nil
 }
 
-// current looks a signed-in person up again and says whether the application is assigned to them. A person who is gone
-// or disabled is nil.
-func (s *Server) current(ctx context.Context, id string) (p *person, assigned bool, err error) {
-	conn, err := s.connect(ctx)
-	if err != nil {
-		return nil, false, err
+// lockout is the domain's policy. A threshold of 0 means that accounts never lock, a duration of 0 that they stay locked.
+type lockout struct {
+	threshold        int
+	window, duration time.Duration
+}
+
+// misses are the passwords tried on a name that nobody has.
+type misses struct {
+	count        int
+	last, locked time.Time
+}
+
+// maxMisses bounds what strangers can make this process remember.
+const maxMisses = 10_000
+
+// stranger answers for a name that nobody has as the directory answers for one that somebody has: after as many wrong
+// passwords as the domain allows it is "locked". Otherwise a stranger could tell real names by their locking.
+func (s *Server) stranger(name string, now time.Time) *refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	policy := s.synced.lockout
+	wrong := &refusal{"52e", policy}
+	if policy.threshold <= 0 {
+		return wrong
 	}
-	defer conn.Close()
-	var guid strings.Builder // octets as a filter's value (RFC 4515 section 3)
+	name = strings.ToLower(name)
+	m := s.misses[name]
+	switch {
+	case m == nil && len(s.misses) >= maxMisses:
+		return wrong
+	case m == nil:
+		m = &misses{}
+		s.misses[name] = m
+	case !m.locked.IsZero() && (policy.duration <= 0 || now.Before(m.locked.Add(policy.duration))):
+		return &refusal{"775", policy}
+	case !m.locked.IsZero() || now.Sub(m.last) >= policy.window:
+		*m = misses{}
+	}
+	m.count, m.last = m.count+1, now
+	if m.count >= policy.threshold {
+		m.locked = now
+	}
+	return wrong
+}
+
+// search asks for all entries, a page at a time (RFC 2696): AD gives no more than 1,000 at once.
+func search(conn *ldap.Conn, base string, scope int, filter string, attributes ...string) ([]*ldap.Entry, error) {
+	q := ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 0, 0, false, filter, attributes, nil)
+	r, err := conn.SearchWithPaging(q, pageSize)
+	if err != nil {
+		return nil, fmt.Errorf("directory: search %s below %q: %w", filter, base, err)
+	}
+	return r.Entries, nil
+}
+
+const pageSize = 500
+
+// octets writes a hexadecimal id as a filter's value (RFC 4515 section 3).
+func octets(id string) string {
+	var b strings.Builder
 	for i := 0; i+2 <= len(id); i += 2 {
-		guid.WriteString(`\` + id[i:i+2])
+		b.WriteString(`\` + id[i:i+2])
 	}
-	if p, err = s.find(conn, "(objectGUID="+guid.String()+")"); err != nil || p == nil || p.disabled {
-		return nil, false, err
-	}
-	groups, err := conn.Search(ldap.NewSearchRequest(s.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		"(&(objectClass=group)(sAMAccountName="+ldap.EscapeFilter(s.cfg.Application.AssignedGroup)+"))", []string{"1.1"}, nil))
-	if err != nil {
-		return nil, false, fmt.Errorf("directory: search: %w", err)
-	}
-	if len(groups.Entries) != 1 {
-		s.log.Error("assigned group not found", "to", "identity-center", "group", s.cfg.Application.AssignedGroup)
-		return p, false, nil
-	}
-	// AD's rule "in chain" follows groups within groups; Identity Center's sync flattens them to the same effect.
-	member, err := conn.Search(ldap.NewSearchRequest(p.dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false,
-		"(memberOf:1.2.840.113556.1.4.1941:="+ldap.EscapeFilter(groups.Entries[0].DN)+")", []string{"1.1"}, nil))
-	if err != nil {
-		return nil, false, fmt.Errorf("directory: search: %w", err)
-	}
-	return p, len(member.Entries) == 1, nil
+	return b.String()
 }

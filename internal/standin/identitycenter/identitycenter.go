@@ -5,9 +5,12 @@
 //	     │                 └─▶ code of the authenticator ─────────┘      └─▶ "No access"
 //	     └── a session of at most eight hours skips both steps
 //
+// People and groups come from the directory by a sync, every minute here and about every hour at AWS: who joined the
+// assigned group a moment ago has no access yet. Passwords are never kept: each is tried by binding to the directory
+// over LDAPS, so that an account which is disabled there cannot sign in from then on.
+//
 // It is not Identity Center: one application, no users of its own, no AWS accounts, no single log-out, no start at
-// the identity provider. Passwords are never kept: each is tried by binding to the directory over LDAPS. What AWS does
-// is taken from the IAM Identity Center User Guide ("Set up your own SAML 2.0 application", "Multi-factor
+// the identity provider. What AWS does is taken from the IAM Identity Center User Guide ("Set up your own SAML 2.0 application", "Multi-factor
 // authentication"); the protocol from SAML Core, Bindings and Profiles 2.0.
 package identitycenter
 
@@ -35,11 +38,26 @@ import (
 
 // Application is the customer managed SAML application, as typed into Identity Center's console.
 type Application struct {
-	Name          string // display name
-	ACSURL        string // where responses are posted
-	Audience      string // the service provider's entity ID
-	StartURL      string // where the portal's tile leads
-	AssignedGroup string // sAMAccountName of the group whose members, nested ones included, may use it
+	Name     string // display name
+	ACSURL   string // where responses are posted
+	Audience string // the service provider's entity ID
+	StartURL string // where the portal's tile leads
+	// AssignedGroups are the groups, by sAMAccountName, whose members, nested ones included, may use it.
+	AssignedGroups []string
+	// Mappings are the attribute mappings; none means those of DefaultMappings.
+	Mappings []Mapping
+}
+
+// Mapping is one row of "Attribute mappings for your application".
+type Mapping struct {
+	Attribute string // in the application: Subject, or any name
+	Value     string // ${user:…} or a fixed text
+	Format    string // short, as the console lists it: persistent, emailAddress, unspecified, … for Subject; basic, unspecified or uri for others
+}
+
+// DefaultMappings are what Amazon Cognito needs: a subject that stays, and the e-mail address.
+func DefaultMappings() []Mapping {
+	return []Mapping{{"Subject", "${user:subject}", "persistent"}, {"Email", "${user:email}", "basic"}}
 }
 
 // Config is what Identity Center is set up with.
@@ -49,10 +67,16 @@ type Config struct {
 	LDAPURL                      string // ldaps://…
 	LDAPTLS                      *tls.Config
 	BindDN, BindPassword, BaseDN string // the service account (a DN or a UPN), and where people and groups are searched
-	Domain                       string // DNS name of the directory's domain, for a bare user name
-	Application                  Application
-	StateFile                    string
-	Log                          *slog.Logger
+	// Names of the directory's domain, for what people type; the short one is the first label of the other if empty.
+	// Discover finds both.
+	Domain, NetBIOSName string
+	// EmailAttribute of the directory becomes ${user:email}: userPrincipalName if empty, as AWS maps it by default, or mail.
+	EmailAttribute string
+	SyncEvery      time.Duration // 0 is a minute
+
+	Application Application
+	StateFile   string
+	Log         *slog.Logger
 }
 
 // Server is one instance of Identity Center.
@@ -63,9 +87,13 @@ type Server struct {
 	pages *template.Template
 	key   *rsa.PrivateKey
 
-	mu    sync.Mutex // guards state and flows; never held while the directory is asked
-	state state
-	flows map[string]*flow // by id; a restart forgets them, and people start again
+	mu     sync.Mutex // guards what follows; never held while the directory is asked
+	state  state
+	flows  map[string]*flow // by id; a restart forgets them, and people start again
+	synced synced           // a restart syncs anew
+	misses map[string]*misses
+
+	syncing sync.Mutex // one sync at a time; taken before mu
 }
 
 type state struct {
@@ -85,7 +113,7 @@ func New(cfg Config) (*Server, error) {
 	for name, value := range map[string]string{
 		"BaseURL": cfg.BaseURL, "LDAPURL": cfg.LDAPURL, "BindDN": cfg.BindDN, "BindPassword": cfg.BindPassword, "BaseDN": cfg.BaseDN, "Domain": cfg.Domain,
 		"Application.Name": cfg.Application.Name, "Application.ACSURL": cfg.Application.ACSURL, "Application.Audience": cfg.Application.Audience,
-		"Application.StartURL": cfg.Application.StartURL, "Application.AssignedGroup": cfg.Application.AssignedGroup,
+		"Application.StartURL": cfg.Application.StartURL, "Application.AssignedGroups": strings.Join(cfg.Application.AssignedGroups, ""),
 	} {
 		if value == "" {
 			return nil, fmt.Errorf("identity center: %s is empty", name)
@@ -105,11 +133,26 @@ func New(cfg Config) (*Server, error) {
 	if !strings.HasPrefix(cfg.LDAPURL, "ldaps://") {
 		return nil, fmt.Errorf("identity center: directory %q: passwords go over ldaps:// only", cfg.LDAPURL)
 	}
+	if cfg.SyncEvery < 0 {
+		return nil, fmt.Errorf("identity center: cannot sync every %v", cfg.SyncEvery)
+	}
+	if a := cfg.EmailAttribute; a != "" && a != "userPrincipalName" && a != "mail" {
+		return nil, fmt.Errorf("identity center: e-mail attribute %q: choose userPrincipalName or mail", a)
+	}
+	if cfg.NetBIOSName == "" {
+		cfg.NetBIOSName, _, _ = strings.Cut(cfg.Domain, ".")
+	}
+	if len(cfg.Application.Mappings) == 0 {
+		cfg.Application.Mappings = DefaultMappings()
+	}
+	if err := checkMappings(cfg.Application.Mappings); err != nil {
+		return nil, err
+	}
 	pages, err := template.ParseFS(files, "pages.html")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, file: statefile.New(cfg.StateFile, "identity-center"), pages: pages, flows: map[string]*flow{}}
+	s := &Server{cfg: cfg, log: cfg.Log, file: statefile.New(cfg.StateFile, "identity-center"), pages: pages, flows: map[string]*flow{}, misses: map[string]*misses{}}
 	found, err := s.file.Load(&s.state)
 	if err != nil {
 		return nil, err

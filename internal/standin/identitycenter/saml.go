@@ -23,9 +23,9 @@ const (
 	nsAssertion = "urn:oasis:names:tc:SAML:2.0:assertion"
 	nsMetadata  = "urn:oasis:names:tc:SAML:2.0:metadata"
 
-	bindingRedirect  = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
-	bindingPost      = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
-	formatPersistent = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+	bindingRedirect = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+	bindingPost     = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST"
+	attributeFormat = "urn:oasis:names:tc:SAML:2.0:attrname-format:"
 
 	maxBody         = 256 << 10
 	maxRequest      = 64 << 10        // octets of an AuthnRequest, inflated
@@ -124,18 +124,16 @@ func (s *Server) parseRequest(raw []byte, now time.Time) (*authnRequest, error) 
 // isTrue reads an xs:boolean.
 func isTrue(s string) bool { return s == "true" || s == "1" }
 
-// respond makes the signed Response to a request: subject and e-mail as mapped in the console,
-// Subject = ${user:subject} (persistent), Email = ${user:email}, where an Active Directory source makes the subject
-// the UPN. SubjectConfirmationData has no Address: behind a load balancer it would be the wrong one.
+// respond makes the signed Response to a request, with subject and attributes as mapped. SubjectConfirmationData has no Address: behind a load balancer it would be the wrong one.
 func (s *Server) respond(requestID string, p *person, ses session, now time.Time) ([]byte, error) {
 	instant := now.UTC().Format(samlTime)
 	until := now.Add(assertionExpiry).UTC().Format(samlTime)
-	acs := s.cfg.Application.ACSURL
+	acs, mappings := s.cfg.Application.ACSURL, s.cfg.Application.Mappings
 
 	assertion := element(nil, "saml:Assertion", "", "xmlns:saml", nsAssertion, "ID", newID(), "Version", "2.0", "IssueInstant", instant)
 	element(assertion, "saml:Issuer", s.MetadataURL())
 	subject := element(assertion, "saml:Subject", "")
-	element(subject, "saml:NameID", p.upn, "Format", formatPersistent)
+	element(subject, "saml:NameID", p.mapped(mappings[0].Value), "Format", subjectFormats[mappings[0].Format])
 	confirmation := element(subject, "saml:SubjectConfirmation", "", "Method", "urn:oasis:names:tc:SAML:2.0:cm:bearer")
 	element(confirmation, "saml:SubjectConfirmationData", "", "InResponseTo", requestID, "NotOnOrAfter", until, "Recipient", acs)
 	conditions := element(assertion, "saml:Conditions", "", "NotBefore", instant, "NotOnOrAfter", until)
@@ -143,9 +141,16 @@ func (s *Server) respond(requestID string, p *person, ses session, now time.Time
 	statement := element(assertion, "saml:AuthnStatement", "", "AuthnInstant", ses.At.Format(samlTime),
 		"SessionIndex", ses.Index, "SessionNotOnOrAfter", ses.Expires.Format(samlTime))
 	element(element(statement, "saml:AuthnContext", ""), "saml:AuthnContextClassRef", "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport")
-	email := element(element(assertion, "saml:AttributeStatement", ""), "saml:Attribute", "",
-		"Name", "Email", "NameFormat", "urn:oasis:names:tc:SAML:2.0:attrname-format:basic")
-	element(email, "saml:AttributeValue", p.email)
+	// What the person does not have is left out, and a statement without attributes is not valid (SAML Core section 2.7.3).
+	attributes := element(nil, "saml:AttributeStatement", "")
+	for _, m := range mappings[1:] {
+		if v := p.mapped(m.Value); v != "" {
+			element(element(attributes, "saml:Attribute", "", "Name", m.Attribute, "NameFormat", attributeFormat+m.Format), "saml:AttributeValue", v)
+		}
+	}
+	if len(attributes.ChildElements()) > 0 {
+		assertion.AddChild(attributes)
+	}
 	if err := s.sign(assertion); err != nil {
 		return nil, err
 	}
@@ -210,7 +215,7 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	idp := element(root, "IDPSSODescriptor", "", "WantAuthnRequestsSigned", "false", "protocolSupportEnumeration", nsProtocol)
 	info := element(element(idp, "KeyDescriptor", "", "use", "signing"), "ds:KeyInfo", "", "xmlns:ds", dsig.Namespace)
 	element(element(info, "ds:X509Data", ""), "ds:X509Certificate", base64.StdEncoding.EncodeToString(s.state.Certificate))
-	element(idp, "NameIDFormat", formatPersistent)
+	element(idp, "NameIDFormat", subjectFormats[s.cfg.Application.Mappings[0].Format])
 	element(idp, "SingleSignOnService", "", "Binding", bindingPost, "Location", s.ssoURL())
 	element(idp, "SingleSignOnService", "", "Binding", bindingRedirect, "Location", s.ssoURL())
 	doc := etree.NewDocument()

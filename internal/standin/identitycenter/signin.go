@@ -334,16 +334,10 @@ func (s *Server) tryCode(f *flow, typed string, now time.Time) (verdict, string)
 	return codeRight, cookie
 }
 
-// finish answers the service provider for a signed-in person. The directory is asked each time, so that an account that
+// finish answers the service provider for a signed-in person. The last sync is asked each time, so that an account that
 // was disabled, or is no longer assigned, ends here although the session lives.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, f flow, ses session, key string) {
-	p, assigned, err := s.current(r.Context(), ses.User)
-	if err != nil {
-		s.log.Error("directory not available", "to", "identity-center", "err", err)
-		w.Header().Set("Retry-After", "30")
-		s.show(w, http.StatusServiceUnavailable, page{Name: "again", Title: "Try again", Error: directoryDown, Flow: f.id})
-		return
-	}
+	p := s.current(ses.User)
 	if p == nil {
 		s.endSession(key)
 		setCookie(w, sessionCookie, "", -time.Second)
@@ -356,11 +350,11 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, f flow, ses sess
 		s.show(w, http.StatusForbidden, page{Name: "password", Title: "Sign in", Flow: f.id, Token: f.token, Error: "You were signed out because your account changed. Sign in again."})
 		return
 	}
-	if !assigned || p.email == "" {
-		// Identity Center shows the same page for both (an e-mail address is needed for the mapped attribute).
+	if subject := p.mapped(s.cfg.Application.Mappings[0].Value); !p.assigned || p.email == "" || subject == "" {
+		// Identity Center shows the same page for both (it wants an e-mail address of everybody).
 		why := "not assigned to the application"
-		if assigned {
-			why = "no mail attribute in the directory"
+		if p.assigned {
+			why = "no e-mail address, or nothing for the subject, in the directory"
 		}
 		s.log.Warn("refused", "to", "identity-center", "why", why, "user", p.username)
 		s.show(w, http.StatusForbidden, page{Name: "noaccess", Title: "No access", Person: p.upn,

@@ -101,7 +101,7 @@ func TestLifetimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := New(Config{
 			BaseURL: "https://idc.test", LDAPURL: "ldaps://127.0.0.1:1", BindDN: "s", BindPassword: "p", BaseDN: "DC=x", Domain: "corp.example",
-			Application: Application{Name: "VPN", ACSURL: "https://sp.test/acs", Audience: "urn:sp", StartURL: "https://vpn.test/", AssignedGroup: "g"},
+			Application: Application{Name: "VPN", ACSURL: "https://sp.test/acs", Audience: "urn:sp", StartURL: "https://vpn.test/", AssignedGroups: []string{"g"}},
 			Log:         slog.New(slog.DiscardHandler),
 		})
 		if err != nil {

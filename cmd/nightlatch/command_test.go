@@ -1,0 +1,42 @@
+//go:build !lambda
+
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMistypedCommands: whoever mistypes is told what to do, and a script is told by the exit code.
+func TestMistypedCommands(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, say := range map[string]string{
+		"demoo":                         `Did you mean this?`,
+		"demo now":                      `unknown command "now"`,
+		"demo --prot 1":                 `nightlatch demo --help`,
+		"demo --associate-takes 5":      `nightlatch demo --help`,
+		"demo --port 70000":             `between 1 and 65530`,
+		"demo --port -1":                `between 1 and 65530`,
+		"demo --associate-takes -1s":    `must not be negative`,
+		"demo --on-visit maybe":         `choose look or open`,
+		"demo --sabotage everything":    `choose one of alb, cognito`,
+		"demo --dir " + file:            `with --dir`,
+		"config chek":                   `unknown command "chek"`,
+		"config check " + dir:           `nightlatch config check FILE`,
+		"config check " + file:          `is empty`,
+		"config check " + file + "none": `nightlatch config check FILE`,
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &out, &out)
+		if err == nil || !strings.Contains(err.Error(), say) {
+			t.Errorf("nightlatch %s: %v, want an error that says %q", line, err, say)
+		}
+	}
+}

@@ -1,0 +1,1222 @@
+//go:build !lambda
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nightlatch/nightlatch/internal/config"
+	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+)
+
+// These tests stand in front of the whole chain as a stranger, a clumsy person and an operator do, with nothing but the
+// wire. The functions run this test binary, so that the product's own code is under the race detector where the tests are.
+
+func TestMain(m *testing.M) {
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" { // the demo's Lambda started us as a function
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// running is a demo in this process.
+type running struct {
+	*world
+	secrets *secrets
+	cancel  context.CancelFunc
+	ended   chan error
+}
+
+func options(t *testing.T, dir string) demoOptions {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return demoOptions{dir: dir, associate: time.Second, minute: 4 * time.Second, onVisit: "look", program: program, iterations: 100, stdout: io.Discard, stderr: io.Discard}
+}
+
+func start(t *testing.T, o demoOptions, s *secrets) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &running{secrets: s, cancel: cancel, ended: make(chan error, 1)}
+	up := make(chan *world, 1)
+	go func() {
+		d.ended <- demo(ctx, o, func(w *world) error { up <- w; <-ctx.Done(); return nil })
+	}()
+	select {
+	case d.world = <-up:
+	case err := <-d.ended:
+		cancel()
+		t.Fatalf("the demo does not start: %v", err)
+	}
+	t.Cleanup(cancel)
+	s.add("access key", d.state.SecretAccessKey)
+	s.add("password", d.state.ServicePassword)
+	for _, p := range d.state.Passwords {
+		s.add("password", p)
+	}
+	var pool struct{ Data struct{ ClientSecret string } }
+	d.read(t, "cognito.state.json", &pool)
+	s.add("client secret", pool.Data.ClientSecret)
+	return d
+}
+
+// stop ends the demo as Ctrl-C does, and returns how long that took.
+func (d *running) stop(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	d.cancel()
+	select {
+	case err := <-d.ended:
+		if err != nil {
+			t.Errorf("the demo stopped with: %v", err)
+		}
+	case <-time.After(3 * stopWithin):
+		t.Fatal("the demo does not stop")
+	}
+	return time.Since(began)
+}
+
+func (d *running) read(t *testing.T, name string, into any) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.o.dir, name))
+	if err == nil {
+		err = json.Unmarshal(raw, into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *running) logText(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.o.dir, "demo.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// told waits until what demo.log has beyond the first skip bytes holds a line with all of the words. The functions'
+// output comes through a pipe, so it may be late.
+func (d *running) told(t *testing.T, skip int, words ...string) {
+	t.Helper()
+	if len(words) == 0 {
+		return
+	}
+	var since string
+	for range 50 {
+		since = d.logText(t)[skip:]
+		for line := range strings.Lines(since) {
+			if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+				return
+			}
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	t.Errorf("no log line for the operator holds all of %q; the log says:\n%s", words, since)
+}
+
+// secrets are what must never be in a log, each with what it is.
+type secrets struct {
+	mu   sync.Mutex // guards seen
+	seen map[string]string
+}
+
+func (s *secrets) add(what, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.seen[value]; !known && len(value) >= 6 {
+		s.seen[value] = what
+	}
+}
+
+// figures are the parts of a log line that may hold a code's six digits by chance.
+var figures = regexp.MustCompile(`"(time|took)":("[^"]*"|\d+)|Duration: [0-9.]+ ms`)
+
+// check looks for every secret, and for what has a secret's form.
+func (s *secrets) check(t *testing.T, text string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text = figures.ReplaceAllString(text, "")
+	kinds := map[string]int{}
+	for value, what := range s.seen {
+		kinds[what]++
+		found := strings.Contains(text, value) || strings.Contains(text, url.QueryEscape(value))
+		if what == "code" && len(value) == 6 {
+			found = regexp.MustCompile(`\b` + value + `\b`).MatchString(text)
+		}
+		if found {
+			t.Errorf("the log holds a %s: %s", what, value)
+		}
+	}
+	for _, form := range []string{`eyJ[A-Za-z0-9_-]{12,}`, `Signature=[0-9a-f]{8}`, `[?&](code|state|SAMLResponse|password|flow)=`} {
+		if m := regexp.MustCompile(form).FindString(text); m != "" {
+			t.Errorf("the log holds %q", m)
+		}
+	}
+	for _, what := range []string{"password", "code", "cookie", "SAMLResponse", "RelayState", "state", "access key", "client secret"} {
+		if kinds[what] == 0 {
+			t.Errorf("the test saw no %s, so it did not look for any", what)
+		}
+	}
+}
+
+// noting is a browser's transport that notes every secret that passes.
+type noting struct {
+	http.RoundTripper
+	*secrets
+}
+
+var secretFields = []string{"password", "code", "SAMLResponse", "RelayState", "token", "flow", "state", "client_secret"}
+
+func (n noting) note(v url.Values) {
+	for _, name := range secretFields {
+		for _, value := range v[name] {
+			n.add(name, value)
+		}
+	}
+}
+
+func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
+	for _, c := range r.Cookies() {
+		n.add("cookie", c.Value)
+	}
+	if r.Body != nil && r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		if form, err := url.ParseQuery(string(raw)); err == nil {
+			n.note(form)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+	}
+	n.note(r.URL.Query())
+	resp, err := n.RoundTripper.RoundTrip(r)
+	if err == nil {
+		for _, c := range resp.Cookies() {
+			n.add("cookie", c.Value)
+		}
+		if to, err := resp.Location(); err == nil {
+			n.note(to.Query())
+		}
+	}
+	return resp, err
+}
+
+// browser is a new one, with no cookie yet, in the hands of somebody.
+func (d *running) browser(t *testing.T, user string) *tourist {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: d.ca.Pool(), MinVersion: tls.VersionTLS12}
+	transport.Proxy, transport.DialContext = nil, dialLocalhost
+	t.Cleanup(transport.CloseIdleConnections)
+	return &tourist{ctx: t.Context(), info: d.info, user: demoUser{user, d.state.Passwords[user]}, out: io.Discard, browser: &http.Client{
+		Transport: noting{transport, d.secrets}, Jar: jar, Timeout: 30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// again is a browser that has kept Identity Center's session of b and nothing else, so that it signs in without a code.
+func (d *running) again(t *testing.T, b *tourist) *tourist {
+	t.Helper()
+	other := d.browser(t, b.user.Username)
+	at, err := url.Parse(d.url("https", "identity-center.localhost", "identity-center"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range b.browser.Jar.Cookies(at) {
+		if strings.Contains(c.Name, "session") {
+			other.browser.Jar.SetCookies(at, []*http.Cookie{{Name: c.Name, Value: c.Value, Path: "/", Secure: true}})
+		}
+	}
+	return other
+}
+
+// walk goes on as long as nothing is wrong.
+func walk(t *testing.T, steps ...func() (string, error)) {
+	t.Helper()
+	for _, s := range steps {
+		if _, err := s(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (d *running) signIn(t *testing.T, b *tourist) {
+	t.Helper()
+	walk(t, b.arrive, b.authorize, b.signInPage, b.password, b.secondFactor, b.assertion, b.callback)
+}
+
+// toAssertion leads a browser with Identity Center's session to the page that posts the SAML response.
+func (d *running) toAssertion(t *testing.T, b *tourist) (response, relay string) {
+	t.Helper()
+	walk(t, b.arrive, b.authorize)
+	next, err := b.page.Location()
+	if err == nil {
+		err = b.visit(http.MethodGet, next.String(), "", nil)
+	}
+	if err == nil {
+		err = b.signedResponse()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	form, err := b.page.html()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return form.Find("input[name='SAMLResponse']").AttrOr("value", ""), form.Find("input[name='RelayState']").AttrOr("value", "")
+}
+
+// answered checks the last answer: its status, and words that whoever sees it needs.
+func answered(t *testing.T, b *tourist, status int, words ...string) {
+	t.Helper()
+	text := string(b.page.body)
+	if d, err := b.page.html(); err == nil && strings.Contains(b.page.Header.Get("Content-Type"), "html") {
+		text = d.Text()
+	}
+	if b.page.StatusCode != status {
+		t.Errorf("answered %s, want %d: %s", b.page.Status, status, text)
+	}
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("the answer does not say %q: %s", w, text)
+		}
+	}
+}
+
+// with sends a request that has headers which a well-behaved browser would not send.
+func with(t *testing.T, b *tourist, method, address, contentType, body string, header http.Header) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(r.Header, header)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	resp, err := b.browser.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.page = &page{resp, raw}
+}
+
+// codes are the present code and the next one of b's person, from the pocket authenticator.
+func (d *running) codes(t *testing.T, b *tourist) (c struct{ Account, Code, Next string }) {
+	t.Helper()
+	var all []struct{ Account, Code, Next string }
+	if err := b.console(http.MethodGet, "authenticator", nil, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, c = range all {
+		if strings.HasPrefix(c.Account, b.user.Username+"@") {
+			return c
+		}
+	}
+	t.Fatalf("the pocket authenticator does not know %s", b.user.Username)
+	return c
+}
+
+func at(b *tourist, path string) string { return strings.TrimSuffix(b.info.URL, "/") + path }
+
+const asJSON, asForm = "application/json", "application/x-www-form-urlencoded"
+
+func TestDemoAgainstBadInput(t *testing.T) {
+	t.Parallel()
+	s := &secrets{seen: map[string]string{}}
+	dir := t.TempDir()
+	o := options(t, dir)
+	d := start(t, o, s)
+
+	alice := d.browser(t, "alice")
+	d.signIn(t, alice)
+
+	password := func(user, typed string) *tourist {
+		b := d.browser(t, user)
+		walk(t, b.arrive, b.authorize, b.signInPage)
+		if err := b.submit("password", url.Values{"username": {user}, "password": {typed}}); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, c := range map[string]struct {
+		user, password, sentence string
+		log                      string
+	}{
+		"wrong password":       {"alice", "hunter2-hunter2", "The user name or the password is not correct.", "data 52e"},
+		"nobody of that name":  {"mallory", "hunter2-hunter2", "The user name or the password is not correct.", "data 52e"},
+		"everybody at once":    {"*", "hunter2-hunter2", "The user name or the password is not correct.", "data 52e"},
+		"a filter for a name":  {"alice)(|(sAMAccountName=*", "hunter2-hunter2", "The user name or the password is not correct.", "data 52e"},
+		"disabled account":     {"dave", d.state.Passwords["dave"], "Your account is disabled.", "data 533"},
+		"expired password":     {"frank", d.state.Passwords["frank"], "Your password has expired.", "data 532"},
+		"must change password": {"grace", d.state.Passwords["grace"], "You must change your password", "data 773"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			skip := len(d.logText(t))
+			b := password(c.user, c.password)
+			answered(t, b, http.StatusForbidden, c.sentence)
+			d.told(t, skip, `"refused"`, `"identity-center"`, c.log)
+		})
+	}
+
+	t.Run("wrong TOTP code, then a replayed one", func(t *testing.T) {
+		b := password("alice", d.state.Passwords["alice"])
+		if err := b.visit(http.MethodGet, b.page.Request.URL.String(), "", nil); err != nil {
+			t.Fatal(err)
+		}
+		codes, wrong := d.codes(t, b), "000000"
+		for wrong == codes.Code || wrong == codes.Next {
+			wrong = "111111"
+		}
+		skip := len(d.logText(t))
+		if err := b.submit("code", url.Values{"code": {wrong}}); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, b, http.StatusForbidden, "That code is not correct.")
+		d.told(t, skip, `"refused"`, "That code is not correct.")
+
+		var kept struct {
+			Data struct {
+				Enrolments map[string]struct {
+					Secret   string
+					LastStep int64
+				}
+			}
+		}
+		d.read(t, "identity-center.state.json", &kept)
+		for _, e := range kept.Data.Enrolments {
+			s.add("authenticator key", e.Secret)
+		}
+		skip = len(d.logText(t))
+		for code := range s.seen { // the one that enrolled
+			if s.seen[code] != "code" || len(code) != 6 || code == wrong {
+				continue
+			}
+			if err := b.submit("code", url.Values{"code": {code}}); err != nil {
+				t.Fatal(err)
+			}
+			answered(t, b, http.StatusForbidden, "That code was used already.")
+			d.told(t, skip, `"refused"`, "That code was used already.")
+			return
+		}
+		t.Error("the test saw no code")
+	})
+
+	t.Run("not in the group", func(t *testing.T) {
+		b := password("erin", d.state.Passwords["erin"])
+		if _, err := b.secondFactor(); err == nil {
+			t.Error("signed in")
+		}
+		answered(t, b, http.StatusForbidden, "You do not have access to this application.")
+	})
+
+	acs := d.url("https", "cognito.localhost", "cognito") + "/saml2/idpresponse"
+	t.Run("altered SAML response", func(t *testing.T) {
+		skip := len(d.logText(t))
+		signature, assertion := regexp.MustCompile(`(?s)<ds:Signature.*?</ds:Signature>`), regexp.MustCompile(`(?s)<saml:Assertion.*</saml:Assertion>`)
+		bob := func(raw []byte) []byte { return bytes.ReplaceAll(raw, []byte("alice@"), []byte("bob@")) }
+		for name, alter := range map[string]func([]byte) []byte{
+			"another person":   bob,
+			"a comment inside": func(raw []byte) []byte { return bytes.ReplaceAll(raw, []byte("alice@"), []byte("al<!---->ice@")) },
+			"an entity": func(raw []byte) []byte {
+				return append([]byte(`<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>`), bytes.ReplaceAll(raw, []byte("alice@"), []byte("&e;@"))...)
+			},
+			"no signature":                 func(raw []byte) []byte { return signature.ReplaceAll(raw, nil) },
+			"no signature, another person": func(raw []byte) []byte { return bob(signature.ReplaceAll(raw, nil)) },
+			"two assertions": func(raw []byte) []byte {
+				return assertion.ReplaceAllFunc(raw, func(a []byte) []byte { return append(bob(a), a...) })
+			},
+			"one wrapped in another": func(raw []byte) []byte {
+				return assertion.ReplaceAllFunc(raw, func(a []byte) []byte {
+					return bytes.Replace(bob(a), []byte("</saml:Assertion>"), append(slices.Clone(a), "</saml:Assertion>"...), 1)
+				})
+			},
+		} {
+			b := d.again(t, alice)
+			response, relay := d.toAssertion(t, b)
+			raw, err := base64.StdEncoding.DecodeString(response)
+			if err != nil {
+				t.Fatal(err)
+			}
+			altered := alter(slices.Clone(raw))
+			if bytes.Equal(altered, raw) {
+				t.Fatalf("%s: nothing was altered", name)
+			}
+			form := url.Values{"SAMLResponse": {base64.StdEncoding.EncodeToString(altered)}, "RelayState": {relay}}
+			if err := b.send(http.MethodPost, acs, asForm, strings.NewReader(form.Encode())); err != nil {
+				t.Fatal(err)
+			}
+			to, err := b.page.Location()
+			if err != nil || to.Query().Get("error") != "server_error" || to.Query().Has("code") {
+				t.Fatalf("%s: not sent back with an error: %s", name, b.page.says())
+			}
+			if err := b.follow(); err != nil {
+				t.Fatal(err)
+			}
+			answered(t, b, 561, "561 Authentication Error")
+		}
+		d.told(t, skip, `"refused"`, `"cognito"`, "Invalid SAML response received")
+		d.told(t, skip, `"refused"`, `"alb"`, "IdPReturnedError")
+	})
+
+	t.Run("replayed SAML response", func(t *testing.T) {
+		b := d.again(t, alice)
+		response, relay := d.toAssertion(t, b)
+		walk(t, b.assertion)
+		skip := len(d.logText(t))
+		form := url.Values{"SAMLResponse": {response}, "RelayState": {relay}}
+		if err := b.send(http.MethodPost, acs, asForm, strings.NewReader(form.Encode())); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, b, http.StatusBadRequest, "Invalid samlResponse or relayState", "Open the application itself")
+		d.told(t, skip, `"refused"`, "Invalid samlResponse or relayState")
+
+		// An unused one, with the relay state of another sign-in of the same browser, and of another browser's.
+		c := d.again(t, alice)
+		response, _ = d.toAssertion(t, c)
+		_, second := d.toAssertion(t, c)
+		_, foreign := d.toAssertion(t, d.again(t, alice))
+		for relay, why := range map[string]string{second: "does not answer the request that was sent", foreign: "Invalid samlResponse or relayState"} {
+			skip := len(d.logText(t))
+			form := url.Values{"SAMLResponse": {response}, "RelayState": {relay}}
+			if err := c.send(http.MethodPost, acs, asForm, strings.NewReader(form.Encode())); err != nil {
+				t.Fatal(err)
+			}
+			if to, err := c.page.Location(); err == nil && to.Query().Has("code") {
+				t.Error("a response was accepted with another sign-in's relay state")
+			}
+			d.told(t, skip, `"refused"`, why)
+		}
+	})
+
+	t.Run("sign-in begun by another browser", func(t *testing.T) {
+		mallory, victim := d.again(t, alice), d.browser(t, "bob")
+		d.toAssertion(t, mallory)
+		walk(t, mallory.assertion)
+		to, err := mallory.page.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk(t, victim.arrive)
+		skip := len(d.logText(t))
+		if err := victim.send(http.MethodGet, to.String(), "", nil); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, victim, http.StatusUnauthorized, "401 Authorization Required")
+		d.told(t, skip, `"refused"`, "AuthInvalidAWSALBAuthNonce")
+		if slices.ContainsFunc(victim.page.Cookies(), func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, "AWSELBAuthSession") }) {
+			t.Error("the victim was signed in as somebody else")
+		}
+	})
+
+	t.Run("authorization code used twice", func(t *testing.T) {
+		b := d.again(t, alice)
+		d.toAssertion(t, b)
+		walk(t, b.assertion)
+		to, err := b.page.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		walk(t, b.callback)
+		skip := len(d.logText(t))
+		if err := b.send(http.MethodGet, to.String(), "", nil); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, b, http.StatusUnauthorized, "401 Authorization Required")
+		d.told(t, skip, `"refused"`, "the state was used before")
+
+		var pool struct {
+			Data struct{ ClientID, ClientSecret string }
+		}
+		d.read(t, "cognito.state.json", &pool)
+		form := url.Values{"grant_type": {"authorization_code"}, "code": {to.Query().Get("code")}, "redirect_uri": {at(b, "/oauth2/idpresponse")},
+			"client_id": {pool.Data.ClientID}, "client_secret": {pool.Data.ClientSecret}}
+		skip = len(d.logText(t))
+		if err := b.send(http.MethodPost, d.url("https", "cognito.localhost", "cognito")+"/oauth2/token", asForm, strings.NewReader(form.Encode())); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, b, http.StatusBadRequest, `"invalid_grant"`)
+		d.told(t, skip, `"refused"`, "the code was used before")
+	})
+
+	t.Run("foreign redirect URI", func(t *testing.T) {
+		b := d.browser(t, "alice")
+		walk(t, b.arrive)
+		to, err := b.page.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, foreign := range []string{"https://evil.example/", at(b, "/oauth2/idpresponse") + "/../x", at(b, "/oauth2/idpresponse") + "@evil.example", strings.ToUpper(at(b, "/oauth2/idpresponse"))} {
+			q := to.Query()
+			q.Set("redirect_uri", foreign)
+			to.RawQuery = q.Encode()
+			skip := len(d.logText(t))
+			if err := b.send(http.MethodGet, to.String(), "", nil); err != nil {
+				t.Fatal(err)
+			}
+			answered(t, b, http.StatusBadRequest, "redirect_mismatch", "You have not been sent there")
+			d.told(t, skip, `"refused"`, "redirect_uri is not registered")
+		}
+		// The load balancer makes the redirect URI of the Host that it was asked by.
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.info.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "evil.example"
+		resp, err := b.browser.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		b.page = &page{Response: resp}
+		if err := b.follow(); err != nil {
+			t.Fatal(err)
+		}
+		answered(t, b, http.StatusBadRequest, "redirect_mismatch")
+	})
+
+	// What a request carries that speaks for the load balancer, signed as well as somebody can who has no key of it.
+	forger := newForger(t, d)
+	mallory := forger.token(t, nil, nil)
+	t.Run("x-amzn-oidc-* sent by the client", func(t *testing.T) {
+		forged := http.Header{"X-Amzn-Oidc-Data": {mallory}, "X-Amzn-Oidc-Identity": {"mallory"}, "X-Amzn-Oidc-Accesstoken": {"mallory"}, "X_amzn_oidc_data": {mallory}}
+		b := d.browser(t, "alice")
+		with(t, b, http.MethodGet, b.info.URL, "", "", forged)
+		if to, err := b.page.Location(); err != nil || to.Path != "/oauth2/authorize" {
+			t.Errorf("without a session: not sent to sign in: %s", b.page.says())
+		}
+		with(t, alice, http.MethodGet, alice.info.URL, "", "", forged)
+		answered(t, alice, http.StatusOK, "alice@corp.example")
+		if strings.Contains(string(alice.page.body), "mallory") {
+			t.Error("with a session: the page knows mallory")
+		}
+	})
+
+	invoke := func(t *testing.T, header map[string][]string) (status int, body string) {
+		t.Helper()
+		headers := map[string][]string{"host": {"vpn.localhost"}, "content-type": {asJSON}, "x-forwarded-for": {"127.0.0.1"}, "x-forwarded-proto": {"https"}}
+		maps.Copy(headers, header)
+		event, err := json.Marshal(map[string]any{
+			"requestContext": map[string]any{"elb": map[string]string{"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:111122223333:targetgroup/nightlatch/0123456789abcdef"}},
+			"httpMethod":     "POST", "path": "/api/v1/endpoints/office/open", "multiValueHeaders": headers, "multiValueQueryStringParameters": map[string][]string{}, "body": `{"for":"x"}`,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := alice.aws("lambda", http.MethodPost, "/2015-03-31/functions/nightlatch/invocations", asJSON, event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a struct {
+			StatusCode int
+			Body       string
+		}
+		if err := json.Unmarshal(raw, &a); err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, a.Body
+	}
+	for name, c := range map[string]struct {
+		header map[string][]string
+		status int
+		body   string
+		log    []string
+	}{
+		"no token":             {nil, 401, "signed-out", []string{"refused", "signed-out"}},
+		"only the plain names": {map[string][]string{"x-amzn-oidc-identity": {"alice"}}, 401, "signed-out", []string{"refused", "signed-out"}},
+		"a key that the key server does not know": {map[string][]string{"x-amzn-oidc-data": {mallory}}, 401, "sign-in-refused", []string{"refused", "the key server knows no key"}},
+		"two tokens":                        {map[string][]string{"x-amzn-oidc-data": {forger.ours(t), forger.ours(t)}}, 401, "sign-in-refused", []string{"refused", "2 tokens"}},
+		"of another load balancer":          {map[string][]string{"x-amzn-oidc-data": {forger.other(t)}}, 401, "sign-in-refused", []string{"refused", "signer is not the configured one"}},
+		"our own, to show that forging can": {map[string][]string{"x-amzn-oidc-data": {forger.ours(t)}}, 400, "bad-request", nil},
+	} {
+		t.Run("straight to the Lambda: "+name, func(t *testing.T) {
+			skip := len(d.logText(t))
+			if status, body := invoke(t, c.header); status != c.status || !strings.Contains(body, c.body) {
+				t.Errorf("answered %d %s, want %d %s", status, body, c.status, c.body)
+			}
+			d.told(t, skip, c.log...)
+		})
+	}
+
+	t.Run("oversize body", func(t *testing.T) {
+		skip := len(d.logText(t))
+		with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), asJSON, strings.Repeat(" ", 1<<20+1), nil)
+		answered(t, alice, http.StatusRequestEntityTooLarge, "413 Request Entity Too Large")
+		d.told(t, skip, `"refused"`, `"alb"`, "more than 1 MB")
+		with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), asJSON, strings.Repeat(" ", 1<<20-1), nil)
+		answered(t, alice, http.StatusRequestEntityTooLarge, "urn:nightlatch:problem:too-big")
+		d.told(t, skip, "not done", "too-big")
+	})
+
+	t.Run("unsigned, wrongly signed and unknown EC2 calls", func(t *testing.T) {
+		form := url.Values{"Action": {"DisassociateClientVpnTargetNetwork"}, "Version": {"2016-11-15"}, "ClientVpnEndpointId": {d.info.EndpointID}, "AssociationId": {"cvpn-assoc-0"}}.Encode()
+		skip := len(d.logText(t))
+		with(t, alice, http.MethodPost, d.info.AWS.EndpointURL+"/", asForm, form, nil)
+		answered(t, alice, http.StatusForbidden, "MissingAuthenticationToken")
+		d.told(t, skip, `"refused"`, `"ec2"`, "MissingAuthenticationToken")
+
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.info.AWS.EndpointURL+"/", strings.NewReader(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", asForm)
+		s.add("access key", "wrong-secret-access-key")
+		sigv4.Sign(r, []byte(form), sigv4.Credentials{AccessKeyID: d.info.AWS.AccessKeyID, SecretAccessKey: "wrong-secret-access-key"}, "ec2", d.info.AWS.Region, time.Now())
+		skip = len(d.logText(t))
+		with(t, alice, http.MethodPost, d.info.AWS.EndpointURL+"/", asForm, form, r.Header)
+		answered(t, alice, http.StatusUnauthorized, "AuthFailure")
+		d.told(t, skip, `"refused"`, `"ec2"`, "SignatureDoesNotMatch")
+
+		skip = len(d.logText(t))
+		_, err = alice.aws("ec2", http.MethodPost, "/", asForm, []byte(url.Values{"Action": {"TerminateEverything"}, "Version": {"2016-11-15"}}.Encode()))
+		if err == nil || !strings.Contains(err.Error(), "400") {
+			t.Errorf("an unknown action: %v, want 400", err)
+		}
+		d.told(t, skip, `"refused"`, `"ec2"`, "InvalidAction")
+	})
+
+	t.Run("cross-site POST", func(t *testing.T) {
+		for _, h := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Sec-Fetch-Site": {"same-site"}}, {"Origin": {"https://evil.example"}}, {"Origin": {"null"}}} {
+			skip := len(d.logText(t))
+			with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), asJSON, `{"for":"1m"}`, h)
+			answered(t, alice, http.StatusForbidden, "urn:nightlatch:problem:cross-site")
+			d.told(t, skip, "refused", "cross-site")
+		}
+		// Nothing that says where it is from, as an old browser: then the content type and the form's token stand.
+		with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), "text/plain", `{"for":"1m"}`, nil)
+		answered(t, alice, http.StatusUnsupportedMediaType, "application/json")
+		with(t, alice, http.MethodPost, at(alice, "/endpoints/office/open"), asForm, "for=1m", nil)
+		answered(t, alice, http.StatusForbidden)
+		for _, path := range []string{"act/break", "api/breaks/alb", "api/clients"} {
+			with(t, alice, http.MethodPost, d.info.ConsoleURL+path, asForm, "name=alb&on=true", http.Header{"Origin": {"https://evil.example"}})
+			answered(t, alice, http.StatusForbidden, "another web site")
+		}
+		d.nothingIsOpen(t, alice)
+	})
+
+	t.Run("console by another name", func(t *testing.T) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.info.ConsoleURL+"api/state", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "rebound.example"
+		resp, err := alice.browser.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusMisdirectedRequest {
+			t.Errorf("answered %s", resp.Status)
+		}
+	})
+
+	t.Run("GET changes nothing", func(t *testing.T) {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete, http.MethodPatch} {
+			for _, path := range []string{"/", "/endpoints/office", "/endpoints/office/open", "/endpoints/office/open?for=1m&reason=x", "/endpoints/office/extend", "/endpoints/office/done",
+				"/sign-out", "/api/v1/endpoints", "/api/v1/endpoints/office", "/api/v1/endpoints/office/open?for=1m", "/api/v1/endpoints/office/extend", "/api/v1/endpoints/office/done",
+				"/endpoints/none/open", "/signed-out", "/oauth2/idpresponse", "//evil.example/", "/%2e%2e/endpoints/office/open", "/endpoints/office/open/", "/static/none.css"} {
+				with(t, alice, method, at(alice, path), "", "", http.Header{"Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-User": {"?1"}, "Sec-Fetch-Dest": {"document"}})
+				if to, err := alice.page.Location(); err == nil && to.Host != alice.page.Request.URL.Host {
+					t.Errorf("%s %s leads to %s", method, path, to.Host)
+				}
+				if alice.page.StatusCode >= 500 {
+					t.Errorf("%s %s: %s", method, path, alice.page.says())
+				}
+			}
+		}
+		d.nothingIsOpen(t, alice)
+		// Still signed in: nothing of it was a sign-out.
+		with(t, alice, http.MethodGet, alice.info.URL, "", "", nil)
+		answered(t, alice, http.StatusOK, "alice@corp.example")
+	})
+
+	for name, c := range map[string]struct{ body, say string }{
+		"a nanosecond":        {`{"for":"1ns"}`, "length of time"},
+		"a year":              {`{"for":"9999h"}`, ""},
+		"less than nothing":   {`{"for":"-1h"}`, "length of time"},
+		"not a number":        {`{"for":"NaN"}`, "length of time"},
+		"a number":            {`{"for":60}`, "strings as values"},
+		"a key twice":         {`{"for":"1m","for":"2m"}`, "twice"},
+		"a key in capitals":   {`{"FOR":"1m"}`, "not known"},
+		"two objects":         {`{"for":"1m"}{"for":"1m"}`, "one JSON object"},
+		"a long reason":       {`{"for":"1m","reason":"` + strings.Repeat("가", 201) + `"}`, "at most 200 characters"},
+		"a reason of 2 lines": {`{"for":"1m","reason":"a\nlevel=ERROR"}`, "one line"},
+	} {
+		t.Run("open for "+name, func(t *testing.T) {
+			with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), asJSON, c.body, http.Header{"Accept-Language": {"en"}})
+			answered(t, alice, http.StatusBadRequest, c.say)
+			d.nothingIsOpen(t, alice)
+		})
+	}
+
+	t.Run("unknown configuration key", func(t *testing.T) {
+		raw, err := os.ReadFile(filepath.Join(d.function, "nightlatch.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "nightlatch.yaml")
+		if err := os.WriteFile(file, append(raw, "regoin: us-east-1\n"...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err = run(t.Context(), []string{"config", "check", file}, func(string) string { return "" }, io.Discard, io.Discard)
+		line := fmt.Sprintf("%s:%d: ", file, bytes.Count(raw, []byte("\n"))+1)
+		if err == nil || !strings.Contains(err.Error(), line) || !strings.Contains(err.Error(), `did you mean "region"?`) {
+			t.Errorf("config check: %v, want the line %s and what was meant", err, line)
+		}
+		if err := os.WriteFile(file, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), []string{"config", "check", file}, func(string) string { return "" }, io.Discard, io.Discard); err != nil {
+			t.Errorf("the demo's own configuration: %v", err)
+		}
+	})
+
+	t.Run("second demo over the same folder", func(t *testing.T) {
+		err := demo(t.Context(), o, func(*world) error { return errors.New("it started") })
+		if err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "--dir") {
+			t.Errorf("got %v, want the folder and --dir", err)
+		}
+	})
+
+	// Open, and stop in the middle of things.
+	with(t, alice, http.MethodPost, at(alice, "/api/v1/endpoints/office/open"), asJSON, `{"for":"3m","reason":"the test"}`, nil)
+	answered(t, alice, http.StatusAccepted)
+	walk(t, alice.deadman, alice.associated, alice.ready)
+	networks, err := alice.networks()
+	if err != nil || !slices.Equal(networks, []string{"associated"}) {
+		t.Fatalf("EC2 says %v, %v", networks, err)
+	}
+	armed, err := alice.deadman()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("clean stop with requests under way", func(t *testing.T) {
+		for _, name := range []string{"alb", "identity-center", "cognito"} { // half a request each
+			c, err := tls.Dial("tcp", d.listeners[name].Addr().String(), &tls.Config{RootCAs: d.ca.Pool(), ServerName: "vpn.localhost", MinVersion: tls.VersionTLS12})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := fmt.Fprintf(c, "POST /signin HTTP/1.1\r\nHost: vpn.localhost\r\nContent-Type: %s\r\nContent-Length: 1000\r\nCookie: AWSELBAuthSessionCookie-0=x\r\n\r\nhalf", asForm); err != nil {
+				t.Fatal(err)
+			}
+		}
+		polled := make(chan int, 1)
+		go func() { // a page that polls; it ends when nobody answers any more
+			n := 0
+			for {
+				r, err := http.NewRequest(http.MethodGet, at(alice, "/api/v1/endpoints/office"), nil)
+				if err != nil {
+					break
+				}
+				resp, err := alice.browser.Do(r)
+				if err != nil {
+					break
+				}
+				resp.Body.Close()
+				n++
+			}
+			polled <- n
+		}()
+		<-time.After(100 * time.Millisecond)
+		if took := d.stop(t); took > stopWithin {
+			t.Errorf("it took %v, want at most %v", took, stopWithin)
+		}
+		if n := <-polled; n == 0 {
+			t.Error("no poll was under way")
+		}
+		if _, err := os.Stat(filepath.Join(dir, "demo.json")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("demo.json after the stop: %v, want it gone", err)
+		}
+	})
+	t.Run("no secret in the log", func(t *testing.T) { s.check(t, d.logText(t)) })
+
+	t.Run("state files that are not whole or not ours", func(t *testing.T) { damagedFolders(t, o) })
+
+	t.Run("second run goes on", func(t *testing.T) {
+		d := start(t, o, s)
+		b := d.browser(t, "alice")
+		walk(t, b.arrive, b.authorize, b.signInPage, b.password)
+		if page, err := b.page.html(); err != nil || page.Find("#otpauth").Length() > 0 {
+			t.Errorf("alice has to enrol again (%v): %s", err, b.page.says())
+		}
+		// The code after the present one, which may be the one that is spent; a clock that is half a minute off is allowed for.
+		if err := b.submit("code", url.Values{"code": {d.codes(t, b).Next}}); err != nil {
+			t.Fatal(err)
+		}
+		walk(t, b.assertion, b.callback)
+		s, err := b.api(http.MethodGet, tourEndpoint, nil)
+		if err != nil || s.State != "open" || s.Until.IsZero() {
+			t.Errorf("the endpoint is %q until %v (%v), want it open", s.State, s.Until, err)
+		}
+		if n, err := b.networks(); err != nil || !slices.Equal(n, networks) {
+			t.Errorf("EC2 says %v, %v; want %v", n, err, networks)
+		}
+		if still, err := b.deadman(); err != nil || still != armed {
+			t.Errorf("%s, %v; want %s", still, err, armed)
+		}
+		if took := d.stop(t); took > stopWithin {
+			t.Errorf("the stop took %v", took)
+		}
+		d.secrets.check(t, d.logText(t))
+	})
+}
+
+// nothingIsOpen asks EC2, the scheduler and the product.
+func (d *running) nothingIsOpen(t *testing.T, b *tourist) {
+	t.Helper()
+	if n, err := b.networks(); err != nil || len(n) > 0 {
+		t.Fatalf("EC2 says %v, %v; nobody may have opened it", n, err)
+	}
+	if _, err := b.deadman(); err == nil {
+		t.Error("a dead-man's switch is armed")
+	}
+	if s, err := b.api(http.MethodGet, tourEndpoint, nil); err != nil || s.State != "off" {
+		t.Errorf("the page says %q, %v; want off", s.State, err)
+	}
+}
+
+// damagedFolders starts a demo over a copy of o.dir with each file damaged in each way. It must refuse, name the file,
+// say what to do, and leave every byte as it was.
+func damagedFolders(t *testing.T, o demoOptions) {
+	original := contents(t, o.dir)
+	dir := t.TempDir()
+	for name, raw := range original {
+		if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.dir = dir
+	data := regexp.MustCompile(`(?s)"data": .*\n}`)
+	for _, kind := range stateFiles {
+		name := kind + ".state.json"
+		whole := original[name]
+		if whole == nil {
+			t.Errorf("a run leaves no %s", name)
+			continue
+		}
+		ways := map[string][]byte{
+			"cut short":            whole[:len(whole)/2],
+			"cut by one byte":      whole[:len(whole)-2],
+			"empty":                {},
+			"another kind's":       bytes.Replace(whole, []byte(`"kind": "`+kind+`"`), []byte(`"kind": "else"`), 1),
+			"another program's":    []byte(`{"name": "something else", "version": 1}` + "\n"),
+			"a later version's":    bytes.Replace(whole, []byte(`"version": 1`), []byte(`"version": 2`), 1),
+			"not JSON":             []byte("Dear diary,\n"),
+			"with an unknown key":  data.ReplaceAll(whole, []byte(`"data": {"nobodyKnows": 1}`+"\n}")),
+			"with something after": append(slices.Clone(whole), whole...),
+		}
+		if !slices.Contains([]string{"dynamodb", "scheduler", "console"}, kind) { // those may well hold nothing
+			ways["hollow"] = data.ReplaceAll(whole, []byte(`"data": {}`+"\n}"))
+		}
+		for way, raw := range ways {
+			if bytes.Equal(raw, whole) {
+				t.Fatalf("%s, %s: nothing was damaged", name, way)
+			}
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := contents(t, dir)
+			err := demo(t.Context(), o, func(*world) error { return errors.New("it started") })
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "move") {
+				t.Errorf("%s, %s: %v; want the file and what to do", name, way, err)
+			}
+			after := contents(t, dir)
+			for n := range after {
+				if !bytes.Equal(after[n], before[n]) {
+					t.Errorf("%s, %s: %s was changed", name, way, n)
+				}
+			}
+			for n := range before {
+				if after[n] == nil {
+					t.Errorf("%s, %s: %s is gone", name, way, n)
+				}
+			}
+			if err := os.WriteFile(path, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What the refusals say to do leads on: to a start, or to the one other file that must go with it.
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		started := errors.New("it started")
+		err := demo(t.Context(), o, func(*world) error { return started })
+		if kind == "demo" {
+			if err == nil || !strings.Contains(err.Error(), "directory.state.json") {
+				t.Errorf("without %s: %v; want what else to move away", name, err)
+			}
+		} else if !errors.Is(err, started) {
+			t.Errorf("without %s: %v; want it to start afresh", name, err)
+		}
+		for name, raw := range original {
+			if err := os.WriteFile(filepath.Join(dir, name), raw, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	// A folder that is somebody's own is no place for a demo.
+	o.dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(o.dir, "ca.pem"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := demo(t.Context(), o, func(*world) error { return errors.New("it started") })
+	if err == nil || !strings.Contains(err.Error(), "--dir") || string(contents(t, o.dir)["ca.pem"]) != "mine" {
+		t.Errorf("a folder with a ca.pem of its own: %v", err)
+	}
+}
+
+// contents are a folder's files, but for the lock and what is in folders.
+func contents(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if e.IsDir() || e.Name() == "lock" {
+			continue
+		}
+		raw, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = raw
+	}
+	return files
+}
+
+// forger makes x-amzn-oidc-data tokens, with a key of its own or with that of the demo's load balancer, which in
+// production nobody has: the Region's key server serves the keys of every account, so a good signature alone is no proof.
+type forger struct {
+	own, balancer *ecdsa.PrivateKey
+	kid           string // of the balancer's key
+	header        map[string]any
+}
+
+func newForger(t *testing.T, d *running) *forger {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.function, "nightlatch.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("nightlatch.yaml", raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var balancer struct {
+		Data struct {
+			Keys []struct {
+				ID      string
+				Private []byte
+			}
+		}
+	}
+	d.read(t, "alb.state.json", &balancer)
+	key, err := x509.ParsePKCS8PrivateKey(balancer.Data.Keys[0].Private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &forger{own, key.(*ecdsa.PrivateKey), balancer.Data.Keys[0].ID, map[string]any{
+		"typ": "JWT", "alg": "ES256", "kid": "11111111-2222-4333-8444-555555555555", "signer": c.ALB.ARN, "client": c.ALB.ClientID, "iss": c.ALB.Issuer,
+		"exp": time.Now().Add(2 * time.Minute).Unix(),
+	}}
+}
+
+// token is signed with the forger's own key unless another is given.
+func (f *forger) token(t *testing.T, change map[string]any, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	header := maps.Clone(f.header)
+	maps.Copy(header, change)
+	h, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := json.Marshal(map[string]any{"sub": "mallory", "username": "mallory", "iss": header["iss"], "exp": header["exp"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key == nil {
+		key = f.own
+	}
+	signed := base64.URLEncoding.EncodeToString(h) + "." + base64.URLEncoding.EncodeToString(p)
+	digest := sha256.Sum256([]byte(signed))
+	r, v, err := ecdsa.Sign(rand.Reader, key, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature := make([]byte, 64)
+	r.FillBytes(signature[:32])
+	v.FillBytes(signature[32:])
+	return signed + "." + base64.URLEncoding.EncodeToString(signature)
+}
+
+// ours is what the demo's load balancer would sign; other is what one of another account in the Region would.
+func (f *forger) ours(t *testing.T) string {
+	return f.token(t, map[string]any{"kid": f.kid}, f.balancer)
+}
+
+func (f *forger) other(t *testing.T) string {
+	return f.token(t, map[string]any{"kid": f.kid, "signer": "arn:aws:elasticloadbalancing:us-east-1:999999999999:loadbalancer/app/nightlatch/0123456789abcdef"}, f.balancer)
+}
+
+func TestDemoOnVisitOpen(t *testing.T) {
+	t.Parallel()
+	o := options(t, t.TempDir())
+	o.onVisit = "open"
+	d := start(t, o, &secrets{seen: map[string]string{}})
+	b := d.browser(t, "alice")
+	d.signIn(t, b)
+	person := http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}}
+	for name, c := range map[string]struct {
+		header http.Header
+		path   string
+		counts bool
+	}{
+		"a person":       {person, "/", true},
+		"a prefetch":     {http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}, "Sec-Purpose": {"prefetch"}}, "/", false},
+		"a prerender":    {http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}, "Sec-Purpose": {"prefetch;prerender"}}, "/", false},
+		"an old preview": {http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}, "Purpose": {"preview"}}, "/", false},
+		"a frame":        {http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"iframe"}, "Sec-Fetch-User": {"?1"}}, "/", false},
+		"a restored tab": {http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}, "/", false},
+		"a chat's robot": {http.Header{"User-Agent": {"Slackbot-LinkExpanding 1.0"}}, "/", false},
+		"a health check": {http.Header{"User-Agent": {"ELB-HealthChecker/2.0"}}, "/", false},
+		"looking only":   {person, "/endpoints/office?look", false},
+	} {
+		with(t, b, http.MethodGet, at(b, c.path), "", "", c.header)
+		answered(t, b, http.StatusOK)
+		page, err := b.page.html()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := page.Find("#countdown").Length() > 0; got != c.counts {
+			t.Errorf("%s: counts down to opening: %v, want %v", name, got, c.counts)
+		}
+	}
+	d.nothingIsOpen(t, b)
+	with(t, b, http.MethodGet, b.info.URL, "", "", person)
+	if err := b.submit("for", url.Values{"for": {"1m0s"}}); err != nil { // what the page's script does at the count's end
+		t.Fatal(err)
+	}
+	if n, err := b.networks(); err != nil || len(n) != 1 {
+		t.Errorf("after the countdown EC2 says %v, %v; want it opening", n, err)
+	}
+	if took := d.stop(t); took > stopWithin {
+		t.Errorf("the stop took %v", took)
+	}
+}
+
+func TestDemoPortInUse(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	o := options(t, t.TempDir())
+	o.port = ln.Addr().(*net.TCPAddr).Port
+	err = demo(t.Context(), o, func(*world) error { return errors.New("it started") })
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("port %d, which alb wants", o.port)) || !strings.Contains(err.Error(), "--port ") {
+		t.Errorf("with port %d taken: %v; want the port, whose it is, and --port", o.port, err)
+	}
+}
+
+// TestTours walks the journey whole, and once for each hop broken on purpose, two of these at a time.
+func TestTours(t *testing.T) {
+	t.Parallel()
+	type result struct {
+		err  error
+		took time.Duration
+		text string
+	}
+	results := map[string]chan result{"": make(chan result, 1)}
+	turns := make(chan struct{}, 2)
+	tour := func(sabotage string) {
+		o := options(t, "")
+		var out bytes.Buffer
+		o.tour, o.sabotage, o.stdout = true, sabotage, &out
+		err := o.check(false, true)
+		began := time.Now()
+		if err == nil {
+			err = demoTour(t.Context(), o)
+		}
+		results[sabotage] <- result{err, time.Since(began), out.String()}
+	}
+	longest := []string{"beat", "association", "key-server"}
+	order := append(longest, slices.DeleteFunc(slices.Clone(sabotages), func(s string) bool { return slices.Contains(longest, s) })...)
+	for _, s := range order {
+		results[s] = make(chan result, 1)
+	}
+	go tour("")
+	go func() {
+		for _, s := range order {
+			turns <- struct{}{}
+			go func() { defer func() { <-turns }(); tour(s) }()
+		}
+	}()
+	t.Run("whole", func(t *testing.T) {
+		r := <-results[""]
+		if r.err != nil { // the tour's own time is bounded: tourTakes
+			t.Errorf("%v after %v\n%s", r.err, r.took, r.text)
+		}
+	})
+	for _, s := range order {
+		t.Run("without "+s, func(t *testing.T) {
+			r := <-results[s]
+			hop, ok := errors.AsType[*errHop](r.err)
+			if !ok || hop.hop != s {
+				t.Errorf("%v after %v, want hop %s to fail\n%s", r.err, r.took, s, r.text)
+			}
+		})
+	}
+}
