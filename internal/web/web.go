@@ -72,6 +72,8 @@ type Config struct {
 const (
 	maxBody   = 64 << 10
 	maxReason = 200 // characters
+	// shortest is the shortest time to ask for: less would end before anything of it could be seen.
+	shortest = time.Second
 	// formCookie holds the token that each form repeats. The prefix keeps other hosts of the domain from planting one
 	// (RFC 6265bis, cookie name prefixes).
 	formCookie = "__Host-nightlatch-form"
@@ -424,7 +426,7 @@ func (h *handler) request(r *http.Request, p latch.Principal, e *Endpoint, lengt
 	q := latch.Request{Who: p, Why: strings.TrimSpace(reason), ID: visitOf(r).id}
 	if length != "" {
 		d, err := time.ParseDuration(length)
-		if err != nil || d <= 0 {
+		if err != nil || d < shortest {
 			return q, &inputError{errInput, tBadFor, []string{"{max}", lengthOf(visitOf(r).lang, e.Policy.LeaseMax)}}
 		}
 		q.For = d

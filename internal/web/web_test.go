@@ -190,6 +190,7 @@ func TestAPIAnswers(t *testing.T) {
 
 		"a length that is none":           {"POST", base + "/open", `{"for":"tomorrow"}`, nil, off, nil, want{400, "", []string{"such as 30m or 2h, at most 12 hours"}}},
 		"a negative length":               {"POST", base + "/open", `{"for":"-1h"}`, nil, off, nil, want{400, "", []string{"at most 12 hours"}}},
+		"a length too short to be seen":   {"POST", base + "/open", `{"for":"1ns"}`, nil, off, nil, want{400, "", []string{"at most 12 hours"}}},
 		"a length as a number":            {"POST", base + "/open", `{"for":3600}`, nil, off, nil, want{400, "", []string{"with strings as values"}}},
 		"a length beyond the policy":      {"POST", base + "/open", `{"for":"99h"}`, nil, off, fmt.Errorf("%w: at most 12h0m0s at a time", latch.ErrTooLong), want{400, "open", []string{"At most 12 hours at a time"}}},
 		"a reason of two lines":           {"POST", base + "/open", `{"reason":"a\nb"}`, nil, off, nil, want{400, "", []string{"one line of at most 200"}}},

@@ -50,12 +50,12 @@ func New(stateFile string, names []string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found && fmt.Sprint(k.Names) == fmt.Sprint(names) {
+	if found {
 		a, err := k.authority()
 		if err != nil {
-			return nil, fmt.Errorf("state file %s: %w: move it away to start afresh", stateFile, err)
+			return nil, fmt.Errorf("state file %s: %w: nothing was changed; move the file away to start afresh", stateFile, err)
 		}
-		if time.Until(a.root.NotAfter) > leafLife {
+		if fmt.Sprint(k.Names) == fmt.Sprint(names) && time.Until(a.root.NotAfter) > leafLife {
 			return a, nil
 		}
 	}
