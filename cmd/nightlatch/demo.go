@@ -34,6 +34,7 @@ type demoOptions struct {
 	onVisit        string
 	tour           bool
 	sabotage       string
+	unconfirmed    []string
 	open           bool
 	program        string // the functions' program, made already; empty: build it
 	iterations     int    // of the stand-in directory's password hashes; 0: as many as it takes by itself
@@ -81,6 +82,7 @@ the real ones. Nothing leaves this machine, but for what --directory asks of a d
 	f.StringVar(&o.onVisit, "on-visit", "look", "what visiting the page does: look, or open after a countdown")
 	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
 	f.StringVar(&o.sabotage, "sabotage", "", "break one hop: "+strings.Join(sabotages, ", "))
+	f.StringSliceVar(&o.unconfirmed, "unconfirmed", nil, "let a stand-in behave the other way where AWS's documents leave it open: names as in the console, or all")
 	o.directory.flags(c)
 	return c
 }

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/console"
+	"github.com/nightlatch/nightlatch/internal/standin/directory"
 )
 
 func (w *world) consoleEndpoints() []console.Endpoint {
@@ -48,6 +51,44 @@ func (w *world) consoleSchedules() []console.Schedule {
 	var out []console.Schedule
 	for _, s := range w.scheduler.Snapshot() {
 		out = append(out, console.Schedule{Name: s.Name, Expression: s.Expression, Target: s.Target, Next: s.Next})
+	}
+	return out
+}
+
+// chores are what the administrators of the real systems do by hand.
+func (w *world) chores(rotate func() error) []console.Chore {
+	chores := []console.Chore{
+		{Name: "sync", About: "Identity Center syncs with the directory now", Do: w.idc.SyncNow},
+		{Name: "rotate-key", About: "The load balancer signs with a new key from now on", Do: func(context.Context) error { return rotate() }},
+	}
+	_, _, welcome := w.known()
+	for _, u := range welcome {
+		chores = append(chores, console.Chore{Name: "reset-" + u.Username, About: "Identity Center forgets " + u.Username + "’s authenticator: a new one at the next sign-in",
+			Do: func(context.Context) error { return w.idc.ResetMFA(u.Username) }})
+	}
+	return chores
+}
+
+// accountSwitches disable people's accounts in the stand-in directory, as an administrator of the real one does.
+func (w *world) accountSwitches() []console.Break {
+	var out []console.Break
+	if w.directory == nil {
+		return nil
+	}
+	for _, a := range w.directory.Accounts() {
+		out = append(out, console.Break{
+			Name: "account-" + a.Username, About: "the directory’s administrator has disabled the account of " + a.Name,
+			On: func() bool {
+				accounts := w.directory.Accounts()
+				i := slices.IndexFunc(accounts, func(x directory.Account) bool { return x.Username == a.Username })
+				return i >= 0 && accounts[i].Disabled
+			},
+			Set: func(on bool) {
+				if err := w.directory.SetDisabled(a.Username, on); err != nil {
+					w.log.Error("account not changed", "user", a.Username, "err", err)
+				}
+			},
+		})
 	}
 	return out
 }

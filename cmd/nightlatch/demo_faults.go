@@ -65,6 +65,38 @@ func (w *world) consoleBreaks() []console.Break {
 	return out
 }
 
+// unconfirmed are the stand-ins' switches for what AWS's documents leave open.
+func (w *world) unconfirmed() []console.Break {
+	var out []console.Break
+	for _, s := range w.ec2.Switches() {
+		out = append(out, console.Break{Name: "ec2." + s.Name, About: s.About, On: s.On, Set: s.Set})
+	}
+	return out
+}
+
+// setUnconfirmed switches on what --unconfirmed names; "all" is every one of them.
+func (w *world) setUnconfirmed() error {
+	switches := w.unconfirmed()
+	for _, name := range w.o.unconfirmed {
+		found := false
+		for _, s := range switches {
+			// Throttle is no question: it is on unless somebody switches it off in the console.
+			if s.Name == name || (name == "all" && s.Name != "ec2.Throttle") {
+				s.Set(true)
+				found = true
+			}
+		}
+		if !found {
+			var names []string
+			for _, s := range switches {
+				names = append(names, s.Name)
+			}
+			return fmt.Errorf("--unconfirmed %s: choose all, or of %s", name, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
 // breakable answers for h while name is broken.
 func (w *world) breakable(name string, broken func(http.ResponseWriter), h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -178,6 +210,8 @@ func gateway(services map[string]http.Handler) http.Handler {
 			services[hostDynamoDB].ServeHTTP(rw, r)
 		case strings.HasPrefix(r.URL.Path, "/schedule"):
 			services[hostScheduler].ServeHTTP(rw, r)
+		case strings.Contains(r.URL.Path, "/.well-known/"):
+			services[hostIDP].ServeHTTP(rw, r) // an OIDC client's discovery and keys
 		case strings.HasPrefix(r.URL.Path, "/2015-03-31/"):
 			services[hostLambda].ServeHTTP(rw, r)
 		default:

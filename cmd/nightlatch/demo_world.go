@@ -272,8 +272,11 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
 		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
 		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: "vpc-0d3a11c0ffee00001", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
-		Throttle: true, StateFile: w.file("ec2"), Log: w.log,
+		Throttle:  true, StateFile: w.file("ec2"), Log: w.log,
 	}); err != nil {
+		return err
+	}
+	if err := w.setUnconfirmed(); err != nil {
 		return err
 	}
 	tables, err := dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
@@ -335,7 +338,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	}
 	w.runs = append(w.runs, func(ctx context.Context) error { <-ctx.Done(); return tunnel.Close() })
 
-	cons, err := w.console(vpnURL)
+	cons, err := w.console(vpnURL, balancer.RotateKey)
 	if err != nil {
 		return err
 	}
@@ -417,7 +420,7 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 	})
 }
 
-func (w *world) console(vpnURL string) (*console.Console, error) {
+func (w *world) console(vpnURL string, rotate func() error) (*console.Console, error) {
 	var accounts []console.Account
 	all, about, _ := w.known()
 	for _, u := range all {
@@ -426,7 +429,7 @@ func (w *world) console(vpnURL string) (*console.Console, error) {
 	port := w.port("console")
 	return console.New(console.Config{
 		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
-		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: w.consoleBreaks(),
+		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(rotate), Unconfirmed: w.unconfirmed(),
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
 		Ring:  w.ring, StateFile: w.file("console"), Log: w.log,
 	})

@@ -292,7 +292,7 @@ func (s *Server) logged(to string, h http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Referrer-Policy", "no-referrer") // the address holds state and codes
+		// No Referrer-Policy: what Cognito sends is not documented, and browsers' default gives the origin alone to others.
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 		h.ServeHTTP(rec, r)
 		s.cfg.Log.Info("hop", "to", to, "what", r.Method+" "+r.URL.Path, "status", rec.status, "took", time.Since(start))

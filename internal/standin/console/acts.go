@@ -1,8 +1,10 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,12 +87,33 @@ func (s *Console) forget(account string) error {
 }
 
 func (s *Console) breakNamed(name string) (Break, error) {
-	for _, b := range s.c.Breaks {
+	for _, b := range slices.Concat(s.c.Breaks, s.c.Unconfirmed) {
 		if b.Name == name {
 			return b, nil
 		}
 	}
-	return Break{}, &fault{http.StatusNotFound, fmt.Sprintf("there is no switch %q; /api/state lists them under breaks", name)}
+	return Break{}, &fault{http.StatusNotFound, fmt.Sprintf("there is no switch %q; /api/state lists them under breaks and unconfirmed", name)}
+}
+
+func (s *Console) chore(ctx context.Context, name string) error {
+	for _, c := range s.c.Chores {
+		if c.Name == name {
+			err := c.Do(ctx)
+			s.c.Log.Info("chore done", "name", name, "err", err)
+			if err != nil {
+				return &fault{http.StatusConflict, err.Error()}
+			}
+			return nil
+		}
+	}
+	return &fault{http.StatusNotFound, fmt.Sprintf("there is no chore %q; /api/state lists them under chores", name)}
+}
+
+func (s *Console) postChore(r *http.Request) (int, any, error) {
+	if err := readJSON(r, &struct{}{}); err != nil {
+		return 0, nil, err
+	}
+	return http.StatusNoContent, nil, s.chore(r.Context(), r.PathValue("name"))
 }
 
 func (s *Console) setBreak(b Break, on bool) {
@@ -199,6 +222,8 @@ func (s *Console) form(w http.ResponseWriter, r *http.Request) {
 			if b, err = s.breakNamed(f("name")); err == nil {
 				s.setBreak(b, f("on") == "true")
 			}
+		case "chore":
+			err = s.chore(r.Context(), f("name"))
 		default:
 			err = &fault{http.StatusNotFound, fmt.Sprintf("there is no act %q; reload the page", what)}
 		}

@@ -15,6 +15,7 @@
 //	DELETE /api/authenticator/{account}  -> 204
 //	GET    /api/breaks/{name}            {"name", "about", "on"}
 //	POST   /api/breaks/{name}            {"on": true} -> 200, as GET
+//	POST   /api/chores/{name}            {} -> 204
 //
 // A failure is {"error": "a sentence that says what to do"}.
 //
@@ -25,6 +26,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -36,6 +38,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +66,10 @@ type Config struct {
 	Disconnect func(connectionID string) error
 
 	Breaks []Break
+	// Unconfirmed are the facts that AWS's documents leave open: on is the other way. They are switched as breaks are.
+	Unconfirmed []Break
+	// Chores are what an administrator does now and then, a button each.
+	Chores []Chore
 	Ring   *Ring // that the stand-ins log to; nil: an empty one
 	// Hosts are the Host headers that are answered: "console.localhost:8446", "127.0.0.1:8446".
 	Hosts     []string
@@ -131,6 +138,12 @@ type Schedule struct {
 	Next       time.Time `json:"next,omitzero"`
 }
 
+// Chore is one thing that an administrator does. Do's error is told to the person as it is.
+type Chore struct {
+	Name, About string
+	Do          func(context.Context) error
+}
+
 // Break is a switch that breaks something in the chain while it is on.
 type Break struct {
 	Name, About string
@@ -166,7 +179,7 @@ func New(c Config) (*Console, error) {
 	case len(c.Hosts) == 0:
 		return nil, errors.New("console: Hosts is empty: no request could be answered")
 	}
-	for _, b := range c.Breaks {
+	for _, b := range slices.Concat(c.Breaks, c.Unconfirmed) {
 		if b.Name == "" || b.On == nil || b.Set == nil {
 			return nil, fmt.Errorf("console: break %q needs a name, On and Set", b.Name)
 		}
@@ -219,6 +232,7 @@ func (s *Console) Handler() http.Handler {
 		"POST /api/authenticator":             s.postKey,
 		"DELETE /api/authenticator/{account}": s.deleteKey,
 		"POST /api/breaks/{name}":             s.postBreak,
+		"POST /api/chores/{name}":             s.postChore,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			status, answer, err := do(r)

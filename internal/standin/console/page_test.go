@@ -256,8 +256,8 @@ func TestFormsWorkWithoutScript(t *testing.T) {
 		{"Add the account", url.Values{"key": {"otpauth://totp/AWS%20SSO:alice?secret=" + base32}}, "alice AWS SSO"},
 		{"Add the account", url.Values{"key": {base32}, "account": {"dave"}}, "Remove dave"},
 		{"Remove alice", nil, "Remove dave"},
-		{"Break: fail-association", nil, "fail-association is on"},
-		{"Mend: fail-association", nil, "fail-association is off"},
+		{"Break: fail-association", nil, "fail-association is broken"},
+		{"Mend: fail-association", nil, "fail-association is working"},
 	} {
 		rec := submit(step.button, step.typed)
 		if rec.Code != http.StatusSeeOther || rec.Header().Get("Location") != "/" {

@@ -42,6 +42,8 @@ type state struct {
 	Accounts      []Account      `json:"accounts"`
 	Authenticator []Code         `json:"authenticator"`
 	Breaks        []breakView    `json:"breaks"`
+	Unconfirmed   []breakView    `json:"unconfirmed"`
+	Chores        []choreView    `json:"chores"`
 	Messages      []messageView  `json:"messages"` // newest first
 }
 
@@ -131,6 +133,11 @@ type breakView struct {
 	Verb  string `json:"verb"`
 }
 
+type choreView struct {
+	Name  string `json:"name"`
+	About string `json:"about"`
+}
+
 type messageView struct {
 	Seq  uint64 `json:"seq"`
 	Mark string `json:"mark"`
@@ -167,13 +174,19 @@ func (s *Console) state(now time.Time) state {
 	}
 	v := state{Now: now.UTC(), Clock: now.Format(time.TimeOnly), Site: s.c.SiteURL, Chain: s.chain(now), Endpoints: endpoints,
 		Bill: viewBill(s.c.Bill(), held, connected), Schedules: []scheduleView{}, Accounts: append([]Account{}, s.c.Accounts...),
-		Authenticator: s.keys.codes(now), Breaks: []breakView{}, Messages: []messageView{}}
+		Authenticator: s.keys.codes(now), Breaks: []breakView{}, Unconfirmed: []breakView{}, Chores: []choreView{}, Messages: []messageView{}}
 	for _, sc := range s.c.Schedules() {
 		v.Schedules = append(v.Schedules, viewSchedule(sc, now))
 	}
 	slices.SortStableFunc(v.Schedules, func(a, b scheduleView) int { return cmp.Or(a.Next.Compare(b.Next), cmp.Compare(a.Name, b.Name)) })
 	for _, b := range s.c.Breaks {
 		v.Breaks = append(v.Breaks, viewBreak(b))
+	}
+	for _, c := range s.c.Chores {
+		v.Chores = append(v.Chores, choreView{c.Name, c.About})
+	}
+	for _, b := range s.c.Unconfirmed {
+		v.Unconfirmed = append(v.Unconfirmed, viewUnconfirmed(b))
 	}
 	hops, _ := s.c.Ring.after(0)
 	for _, h := range slices.Backward(hops[max(0, len(hops)-shownMessages):]) {
@@ -355,9 +368,16 @@ func viewSchedule(s Schedule, now time.Time) scheduleView {
 
 func viewBreak(b Break) breakView {
 	if b.On() {
-		return breakView{b.Name, b.About, true, "bad", "on", "false", "Mend"}
+		return breakView{b.Name, b.About, true, "bad", "broken", "false", "Mend"}
 	}
-	return breakView{b.Name, b.About, false, "idle", "off", "true", "Break"}
+	return breakView{b.Name, b.About, false, "idle", "working", "true", "Break"}
+}
+
+func viewUnconfirmed(b Break) breakView {
+	if b.On() {
+		return breakView{b.Name, b.About, true, "good", "on", "false", "Switch off"}
+	}
+	return breakView{b.Name, b.About, false, "idle", "off", "true", "Switch on"}
 }
 
 // blanks are what the page's <template> elements are rendered with, for the script to fill: a row's HTML stands in one
@@ -371,6 +391,7 @@ type blanks struct {
 	Schedule    scheduleView
 	Code        Code
 	Break       breakView
+	Chore       choreView
 	Message     messageView
 }
 
