@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs what the e2e suite drives the chain with, where it is missing: from Debian, as root, Chromium with fonts,
+# ldapsearch, the AWS CLI, Node.js and Samba; and the npm packages that package-lock.json names.
+set -eu
+cd "$(dirname "$0")"
+
+wanted=""
+want() { # want PROGRAM PACKAGE
+	command -v "$1" >/dev/null 2>&1 || wanted="$wanted $2"
+}
+command -v chromium >/dev/null 2>&1 || want chromium-headless-shell chromium-headless-shell
+want ldapsearch ldap-utils
+want aws awscli
+want node nodejs
+want npm npm
+want samba-tool "samba samba-ad-dc samba-ad-provision winbind ldb-tools"
+want openssl openssl
+# Without them Korean and Japanese are boxes in the pictures. The package has no program to look for.
+[ -e /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc ] || wanted="$wanted fonts-noto-cjk"
+
+if [ -n "$wanted" ]; then
+	if [ "$(id -u)" != 0 ]; then
+		echo "peers.sh: run as root, or install:$wanted" >&2
+		exit 1
+	fi
+	# The packages' scripts must not start Samba's daemons; Debian asks this file.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+		printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+		chmod +x /usr/sbin/policy-rc.d
+		trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -q
+	# shellcheck disable=SC2086 # several words on purpose
+	apt-get install -y -q --no-install-recommends $wanted
+fi
+npm ci --no-audit --no-fund --ignore-scripts
