@@ -17,13 +17,17 @@ const (
 	// lookFresh is how old the last look may be before somebody who watches has it refreshed.
 	lookFresh = 5 * time.Second
 	// writeTries bounds how often a conditional write is tried again after somebody else was first.
-	writeTries = 8
+	writeTries = 40
 	// routeBurst and routePause pace CreateClientVpnRoute to its throttle bucket: 5 tokens, 2 more a second
 	// ("Request throttling for the Amazon EC2 API", EC2 Developer Guide).
 	routeBurst = 5
 	routePause = 500 * time.Millisecond
 	// beatWide is how many endpoints one beat keeps at the same time.
 	beatWide = 8
+	// beatRest is how long after the end of one beat the next may begin; what falls due meanwhile is looked at at the end.
+	beatRest = 10 * time.Second
+	// withdrawFor is how long a request whose caller gave up goes on, to take its wish back.
+	withdrawFor = 2 * time.Second
 )
 
 // Config is what a Keeper works with. Every field is required.
@@ -38,7 +42,10 @@ type Config struct {
 // Keeper performs what Plan decides. Its methods may be called at any time, from any number of processes at once:
 // every call it makes is safe to repeat, every write is conditional, and an error leaves behind nothing that the next
 // Reconcile does not mend.
-type Keeper struct{ c Config }
+type Keeper struct {
+	c      Config
+	routes pacer
+}
 
 // New checks c and returns a Keeper that has started nothing.
 func New(c Config) (*Keeper, error) {
@@ -54,51 +61,41 @@ func New(c Config) (*Keeper, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", id, f))
 		}
 	}
-	return &Keeper{c}, errors.Join(faults...)
+	return &Keeper{c: c}, errors.Join(faults...)
 }
 
 // Reconcile looks at the endpoint, plans, and takes the steps. The error joins what went wrong in single steps; the
 // steps that could be taken were.
 func (k *Keeper) Reconcile(ctx context.Context, id EndpointID) (Decision, error) {
-	t, err := k.turn(ctx, id, Observation{})
+	t, err := k.turn(ctx, id, Observation{}, k.c.Endpoints[id].LookEvery)
 	return t.decision, err
 }
 
 // Beat keeps every endpoint for as long as length: those in transition are looked at again whenever their decision
-// asks for it. It returns early when nothing will change before its end.
+// asks for it, and at the end, so that no gap before the next beat is longer than the rest between them. It returns
+// early when nothing will change before the next.
 func (k *Keeper) Beat(ctx context.Context, length time.Duration) error {
 	end := time.Now().Add(length)
-	next := make(map[EndpointID]time.Time, len(k.c.Endpoints))
-	for id := range k.c.Endpoints {
-		next[id] = time.Now()
-	}
-	var faults error
-	for len(next) > 0 {
-		faults = nil // what the last round could not do counts; what it made good does not
-		looks := k.round(ctx, slices.Collect(maps.Keys(next)))
-		clear(next)
+	due := slices.Collect(maps.Keys(k.c.Endpoints))
+	for {
+		var faults error // what the last round could not do counts; what it made good does not
+		looks := k.round(ctx, due)
+		due = due[:0]
 		soonest := end
 		for id, l := range looks {
 			faults = errors.Join(faults, l.err)
-			if !l.next.IsZero() && l.next.Before(end) {
-				next[id] = l.next
-				soonest = earlier(soonest, l.next)
+			if !l.next.IsZero() && l.next.Before(end.Add(beatRest)) {
+				// One that is not due yet is looked at with the others: that costs a call or two and saves a queue.
+				due, soonest = append(due, id), earlier(soonest, l.next)
 			}
 		}
-		if len(next) == 0 {
-			break
+		if len(due) == 0 || !time.Now().Before(end) {
+			return faults
 		}
 		if err := sleep(ctx, time.Until(soonest)); err != nil {
 			return errors.Join(faults, err)
 		}
-		for id, at := range next {
-			if at.After(soonest) {
-				// Not due yet; looking at it with the others costs a call or two and saves a queue.
-				next[id] = soonest
-			}
-		}
 	}
-	return faults
 }
 
 type looked struct {
@@ -121,6 +118,9 @@ func (k *Keeper) round(ctx context.Context, ids []EndpointID) map[EndpointID]loo
 			l := looked{next: d.NextLook}
 			if err != nil {
 				l.err = fmt.Errorf("%s: %w", id, err)
+				if l.next.IsZero() {
+					l.next = time.Now().Add(k.c.Endpoints[id].LookEvery) // nothing could be decided
+				}
 				k.c.Log.Error("endpoint could not be kept", "endpoint_id", id, "err", err)
 			}
 			mu.Lock()
@@ -211,10 +211,12 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
 	var clipped, extended bool
+	var asked time.Time
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
 		if r.Opening == nil {
-			r.Opening = &Opening{ID: rand.Text(), Since: now}
+			r.Opening, r.Failure = newOpening(p, now), nil
+			r.Opening.ID = rand.Text()
 		}
 		l, had := r.LeaseOf(q.Who.Subject)
 		extended = had && l.Until.After(now)
@@ -222,6 +224,7 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 			l = Lease{Subject: q.Who.Subject, Since: now}
 		}
 		l.Name, l.Why, l.Asked = q.Who.Name, q.Why, now
+		asked = now
 		var until time.Time
 		until, clipped = clip(now.Add(q.For), *r.Opening, p, now)
 		if until.After(l.Until) {
@@ -231,30 +234,63 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		return nil
 	})
 	if err != nil {
-		return View{}, err
+		// The answer may be lost and the wish stored.
+		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
 	}
-	if joined {
+	if joined && going(Plan(look, r, p, time.Now())) {
 		v := k.view(look, r, q.Who)
 		v.Clipped = clipped
 		return v, nil
 	}
-	t, err := k.turn(ctx, id, look)
-	if err != nil && len(holding(t.look)) == 0 && !extended {
-		// Nothing opened. A wish that stays behind would open it later, when nobody expects it.
-		if _, werr := k.amend(ctx, id, func(r *Record) error { r.dropLease(q.Who.Subject); return nil }); werr != nil {
-			err = errors.Join(err, fmt.Errorf("withdraw the wish: %w", werr))
-		}
-		return View{}, err
+	if joined {
+		look = Observation{} // somebody closed it meanwhile
+	}
+	t, err := k.turn(ctx, id, look, 0)
+	// A wish that waits for a closing to finish is as good as one that opened.
+	_, waits := t.record.LeaseOf(q.Who.Subject)
+	waits = waits && t.decision.State == StateClosing
+	if err != nil && !extended && !waits && len(holding(t.look)) == 0 {
+		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
 	}
 	if err != nil {
 		k.c.Log.Warn("opening goes on with faults", "endpoint_id", id, "err", err)
+		if t.look.At.IsZero() {
+			return k.View(ctx, id, q.Who)
+		}
 	}
-	v := k.view(t.look, t.record, q.Who)
+	v := k.view(t.look, t.known(r), q.Who)
 	v.Clipped = clipped
 	return v, nil
 }
 
-// joinable returns the last look when it is fresh and asks for no step: then a further person needs no call to EC2.
+// withdraw takes back the wish of a request that failed, unless the person has asked again since or held the lease
+// before. Left behind it would open the endpoint later, when nobody expects it; so it is taken back even when the
+// caller has given up.
+func (k *Keeper) withdraw(ctx context.Context, id EndpointID, who Subject, asked time.Time, held bool) error {
+	if held || asked.IsZero() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawFor)
+	defer cancel()
+	_, err := k.amend(ctx, id, func(r *Record) error {
+		l, ok := r.LeaseOf(who)
+		if !ok || !l.Asked.Equal(asked) {
+			return errAsItWas
+		}
+		r.dropLease(who)
+		return nil
+	})
+	if errors.Is(err, errAsItWas) {
+		return nil
+	}
+	return wrap("withdraw the wish", err)
+}
+
+// errAsItWas is for a change that finds nothing to change.
+var errAsItWas = errors.New("nothing to change")
+
+// joinable returns the last look when it is fresh and the opening goes on without this request: then a further person
+// needs no call to EC2.
 func (k *Keeper) joinable(ctx context.Context, id EndpointID) (Observation, bool, error) {
 	look, err := k.c.Store.Look(ctx, id)
 	if err != nil {
@@ -267,8 +303,14 @@ func (k *Keeper) joinable(ctx context.Context, id EndpointID) (Observation, bool
 	if err != nil {
 		return look, false, fmt.Errorf("wishes: %w", err)
 	}
-	d := Plan(look, r, k.c.Endpoints[id], time.Now())
-	return look, len(d.Steps) == 0 && (d.State == StateOpening || d.State == StateOpen), nil
+	return look, going(Plan(look, r, k.c.Endpoints[id], time.Now())), nil
+}
+
+// going is true when it is open, or opening by itself: routes are the beat's work.
+func going(d Decision) bool {
+	return (d.State == StateOpening || d.State == StateOpen) && !slices.ContainsFunc(d.Steps, func(s Step) bool {
+		return s.Kind != StepRoute && s.Kind != StepDisarm
+	})
 }
 
 // Extend moves the end of the person's lease by q.For, at most to the longest lease from now and to the absolute
@@ -328,7 +370,7 @@ func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, erro
 		}
 		r.dropLease(q.Who.Subject)
 		if len(r.Live(now)) == 0 && r.Opening != nil {
-			r.Opening.ClosingFor, r.Opening.LeaseEnded = ClosingDone, now
+			r.Opening.Done, r.Opening.LeaseEnded = true, now
 		}
 		return nil
 	})
@@ -338,14 +380,14 @@ func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, erro
 	if len(r.Live(time.Now())) > 0 {
 		return k.View(ctx, id, q.Who)
 	}
-	t, err := k.turn(ctx, id, Observation{})
+	t, err := k.turn(ctx, id, Observation{}, 0)
 	if err != nil {
 		k.c.Log.Error("closing is tried again by the beat", "endpoint_id", id, "err", err)
 		if t.look.At.IsZero() {
 			return k.View(ctx, id, q.Who)
 		}
 	}
-	return k.view(t.look, t.record, q.Who), nil
+	return k.view(t.look, t.known(r), q.Who), nil
 }
 
 // Entries returns the newest audit entries of an endpoint.
@@ -377,14 +419,17 @@ func (p Policy) length(d time.Duration) (time.Duration, error) {
 // clip cuts a lease's end to the absolute maximum of the opening it will be served by: the present one, or the next
 // when that one is closing or past its maximum.
 func clip(until time.Time, o Opening, p Policy, now time.Time) (time.Time, bool) {
-	end := o.Since.Add(p.AbsoluteMax)
-	if !now.Before(end) || o.ClosingFor != "" {
-		end = now.Add(p.AbsoluteMax)
-	}
-	if until.After(end) {
+	if end := limit(o, p, now); until.After(end) {
 		return end, true
 	}
 	return until, false
+}
+
+func limit(o Opening, p Policy, now time.Time) time.Time {
+	if end := o.end(p); now.Before(end) && o.ClosingFor == "" {
+		return end
+	}
+	return now.Add(p.AbsoluteMax)
 }
 
 func (r *Record) setLease(l Lease) {
@@ -427,7 +472,7 @@ func (k *Keeper) amend(ctx context.Context, id EndpointID, change func(*Record) 
 
 // pause spreads writers that met: up to 10 ms at first, doubling, so that a thousand of them get through.
 func pause(try int) time.Duration {
-	most := 10 * time.Millisecond << min(try, 6)
+	most := 10 * time.Millisecond << min(try, 8)
 	var b [1]byte
 	rand.Read(b[:])
 	return most * time.Duration(b[0]) / 255
@@ -464,13 +509,15 @@ type turn struct {
 	look     Observation
 	record   Record
 	decision Decision
-	routes   int  // created in this pass
-	noRoutes bool // EC2 wants no more of them in this pass
+	until    time.Time  // a route that EC2's bucket lets in later than this waits for the next look
+	noRoutes bool       // EC2 wants no more of them in this pass
+	early    []SubnetID // subnets that take no route yet
 }
 
-// turn makes one pass. It uses look if that is not older than what the record remembers, else looks itself.
-func (k *Keeper) turn(ctx context.Context, id EndpointID, look Observation) (*turn, error) {
-	t := &turn{k: k, id: id, look: look}
+// turn makes one pass, which may wait so long for routes. It uses look if that is not older than what the record
+// remembers, else looks itself.
+func (k *Keeper) turn(ctx context.Context, id EndpointID, look Observation, patience time.Duration) (*turn, error) {
+	t := &turn{k: k, id: id, look: look, until: time.Now().Add(patience)}
 	var err error
 	if t.policy, err = k.policy(id); err != nil {
 		return t, err
@@ -502,8 +549,9 @@ func (t *turn) remember(ctx context.Context) error {
 			t.record = r
 			return nil
 		}
-		t.record, err = t.k.c.Store.Save(ctx, t.id, next)
+		saved, err := t.k.c.Store.Save(ctx, t.id, next)
 		if err == nil {
+			t.record = saved
 			t.journal(ctx, entries)
 			return nil
 		}
@@ -516,6 +564,14 @@ func (t *turn) remember(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// known is the record of the pass, or r when it came to none.
+func (t *turn) known(r Record) Record {
+	if t.record.Version == 0 {
+		return r
+	}
+	return t.record
 }
 
 // journal writes what the latch itself found or decided. It does not stop a closing, nor a restore under way.
@@ -582,46 +638,80 @@ func (t *turn) step(ctx context.Context, s Step) error {
 // is ended again: nothing may be billed that nobody would stop.
 func (t *turn) associate(ctx context.Context, s Step) error {
 	a, err := t.k.c.VPN.Associate(ctx, t.id, s.Subnet, s.Token)
-	if err != nil {
-		return errors.Join(err, t.amend(ctx, func(r *Record) {
-			r.Failure = &Failure{At: time.Now(), Step: s.String(), Why: err.Error()}
-		}))
+	if errors.Is(err, ErrTooEarly) {
+		// Its last association is still leaving, whatever the reports say: the next look tries again.
+		t.k.c.Log.Info("subnet is not free yet", "endpoint_id", t.id, "step", s.String(), "err", err)
+		return nil
 	}
-	t.look.Associations = append(slices.DeleteFunc(t.look.Associations, func(x Association) bool { return x.ID == a.ID }), a)
+	if err != nil {
+		return errors.Join(err, t.failed(ctx, s.String(), err))
+	}
 	opening, at := t.record.Opening.ID, DeadmanAt(*t.record.Opening, t.policy)
 	ours := func(r *Record) bool { return r.Opening != nil && r.Opening.ID == opening }
+	// A token that was used up answers with what it once made: that one counts as a try.
+	over := a.Status == Disassociating || a.Status == Disassociated
 	kept := t.amend(ctx, func(r *Record) {
 		// A repeated call returns the association that is there already, and more may be known of it.
-		if ours(r) && r.Opening.Associations[a.ID] == (Kept{}) {
-			r.Opening.keep(a.ID, Kept{Subnet: a.Subnet})
+		if _, known := r.Opening.of(a.ID); ours(r) && !known {
+			r.Opening.keep(a.ID, Kept{Subnet: a.Subnet, Status: a.Status, MadeAt: time.Now(), Over: over})
 		}
 	})
-	if kept == nil && !ours(&t.record) {
-		return errors.Join(errors.New("the wish was withdrawn meanwhile"), t.disassociate(ctx, a.ID))
-	}
-	armed := t.arm(ctx, a.ID, at)
-	if armed == nil {
+	if over {
 		return kept
 	}
+	t.look.Associations = append(slices.DeleteFunc(t.look.Associations, func(x Association) bool { return x.ID == a.ID }), a)
+	if kept == nil && (!ours(&t.record) || t.record.Opening.ClosingFor != "") {
+		return errors.Join(errors.New("the wish was withdrawn meanwhile"), t.disassociate(ctx, a.ID))
+	}
+	refused := t.k.c.Deadman.Arm(ctx, t.id, a.ID, at)
+	if refused == nil {
+		return errors.Join(kept, t.armed(ctx, a.ID))
+	}
+	// Others that have their switch stay, and so do the people on them.
 	marked := t.amend(ctx, func(r *Record) {
-		if ours(r) {
-			r.Opening.SwitchFailed = true
-			r.Failure = &Failure{At: time.Now(), Step: "arm " + string(a.ID), Why: armed.Error()}
+		if !ours(r) {
+			return
+		}
+		r.Failure = &Failure{At: time.Now(), Step: "arm " + string(a.ID), Why: refused.Error()}
+		for id, k := range r.Opening.Associations {
+			if id != a.ID && k.Armed && !k.Over {
+				return
+			}
+		}
+		r.Leases = nil
+		if r.Opening.ClosingFor == "" {
+			r.Opening.ClosingFor = ClosingSwitch
 		}
 	})
-	return errors.Join(fmt.Errorf("dead-man's switch: %w", armed), kept, marked, t.disassociate(ctx, a.ID))
+	t.journal(ctx, []Entry{{At: time.Now(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(a.ID)}})
+	return errors.Join(fmt.Errorf("dead-man's switch: %w", refused), kept, marked, t.disassociate(ctx, a.ID))
+}
+
+func (o *Opening) of(id AssociationID) (Kept, bool) {
+	if o == nil {
+		return Kept{}, false
+	}
+	k, ok := o.Associations[id]
+	return k, ok
+}
+
+// failed keeps what AWS said for the people who ask why.
+func (t *turn) failed(ctx context.Context, step string, err error) error {
+	return t.amend(ctx, func(r *Record) { r.Failure = &Failure{At: time.Now(), Step: step, Why: err.Error()} })
 }
 
 func (t *turn) arm(ctx context.Context, id AssociationID, at time.Time) error {
 	if err := t.k.c.Deadman.Arm(ctx, t.id, id, at); err != nil {
 		return err
 	}
+	return t.armed(ctx, id)
+}
+
+func (t *turn) armed(ctx context.Context, id AssociationID) error {
 	return t.amend(ctx, func(r *Record) {
-		if r.Opening != nil {
-			if kept, ok := r.Opening.Associations[id]; ok {
-				kept.Armed = true
-				r.Opening.Associations[id] = kept
-			}
+		if kept, ok := r.Opening.of(id); ok {
+			kept.Armed = true
+			r.Opening.Associations[id] = kept
 		}
 	})
 }
@@ -629,30 +719,53 @@ func (t *turn) arm(ctx context.Context, id AssociationID, at time.Time) error {
 // route adds one route at the pace that EC2's bucket allows. Too early and throttled are no faults: the next look
 // goes on with what is missing.
 func (t *turn) route(ctx context.Context, r Route) error {
-	if t.noRoutes {
+	if t.noRoutes || slices.Contains(t.early, r.Subnet) {
 		return nil
 	}
-	if t.routes++; t.routes > routeBurst {
-		if err := sleep(ctx, routePause); err != nil {
-			t.noRoutes = true
-			return nil
-		}
+	if !t.k.routes.take(ctx, time.Until(t.until)) {
+		t.noRoutes = true
+		return nil
 	}
 	err := t.k.c.VPN.CreateRoute(ctx, t.id, r)
 	switch {
 	case errors.Is(err, ErrTooEarly):
-		t.noRoutes = true
+		t.early = append(t.early, r.Subnet)
 		return nil
 	case errors.Is(err, ErrBusy):
 		t.noRoutes = true
 		t.k.c.Log.Warn("routes wait for the next look", "endpoint_id", t.id, "err", err)
 		return nil
 	case err != nil:
-		return err
+		return errors.Join(err, t.failed(ctx, "route "+r.Destination, err))
 	}
 	r.Origin, r.Status = OriginAddRoute, Creating
 	t.look.Routes = append(t.look.Routes, r)
 	return nil
+}
+
+// pacer spreads CreateClientVpnRoute as EC2's throttle bucket does: routeBurst at once, then one each routePause. The
+// bucket is the Region's, so all endpoints of a Keeper share one.
+type pacer struct {
+	mu   sync.Mutex // guards full
+	full time.Time  // when the bucket is full again
+}
+
+// take waits for a token. When that would last longer than patience it takes none and says so.
+func (b *pacer) take(ctx context.Context, patience time.Duration) bool {
+	b.mu.Lock()
+	now := time.Now()
+	full := b.full
+	if full.Before(now) {
+		full = now
+	}
+	wait := full.Sub(now) - (routeBurst-1)*routePause
+	if wait > max(patience, 0) {
+		b.mu.Unlock()
+		return false
+	}
+	b.full = full.Add(routePause)
+	b.mu.Unlock()
+	return sleep(ctx, wait) == nil
 }
 
 func (t *turn) disassociate(ctx context.Context, id AssociationID) error {
@@ -680,6 +793,8 @@ func (t *turn) amend(ctx context.Context, change func(*Record)) error {
 func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	p, now := k.c.Endpoints[o.Endpoint], time.Now()
 	d := Plan(o, r, p, now)
+	o, _ = own(o, r)
+	o = complete(o, r)
 	v := View{
 		Endpoint: o.Endpoint, State: d.State, Reason: d.Reason, ObservedAt: o.At, Until: d.Reason.Until,
 		Associations: present(o), Connections: active(o), Failure: r.Failure,
@@ -693,7 +808,7 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	}
 	if r.Opening != nil && d.State != StateOff {
 		v.Since, v.ReadyAt = r.Opening.Since, r.Opening.ReadyAt
-		v.ExtendUntil = r.Opening.Since.Add(p.AbsoluteMax)
+		v.ExtendUntil = earlier(limit(*r.Opening, p, now), now.Add(p.LeaseMax))
 	}
 	v.Steps = stages(o, r, d)
 	v.LookAgain = lookAgain(d, p, now)

@@ -58,8 +58,8 @@ type Decision struct {
 // or removed. It returns the new record and an audit entry for each change worth one. It is pure; an opening that it
 // begins has no ID yet.
 func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry) {
-	o, _ = current(o, r)
-	m := &memory{o: o, p: p, now: now, r: r.Clone()}
+	reported, _ := own(o, r)
+	m := &memory{o: complete(reported, r), listed: reported.Associations, p: p, now: now, r: r.Clone()}
 	m.openings()
 	if m.r.Opening != nil {
 		m.associations()
@@ -76,9 +76,17 @@ func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry
 	return m.r, m.entries
 }
 
-// current takes out of an observation what belongs to an opening that is over: a late report of an association that
-// was gone already. Those that seem to hold are returned apart, to be ended again.
-func current(o Observation, r Record) (Observation, []AssociationID) {
+const (
+	// late is longer than EC2's reports lag behind what was done, and than a call that is under way takes. Within it,
+	// what is not reported may still be there, or yet to come.
+	late = time.Minute
+	// skew is how far the clocks of two processes that look at the same time may differ.
+	skew = 3 * time.Second
+)
+
+// own takes out of an observation what belongs to an opening that is over: a late report of an association that was
+// gone already. Those that seem to hold are returned apart, to be ended again.
+func own(o Observation, r Record) (Observation, []AssociationID) {
 	var strays []AssociationID
 	var rest []Association
 	for _, a := range o.Associations {
@@ -93,13 +101,44 @@ func current(o Observation, r Record) (Observation, []AssociationID) {
 	return o, strays
 }
 
+// complete adds to an observation the associations that it misses though they are there: EC2 has answered for them, or
+// reported them so recently that this report may be a late one.
+func complete(o Observation, r Record) Observation {
+	if r.Opening == nil {
+		return o
+	}
+	listed := o.Associations
+	for _, id := range slices.Sorted(maps.Keys(r.Opening.Associations)) {
+		k := r.Opening.Associations[id]
+		if !k.Over && !r.Opening.gone(k, o.At) && !slices.ContainsFunc(listed, func(a Association) bool { return a.ID == id }) {
+			o.Associations = append(slices.Clip(o.Associations), Association{ID: id, Subnet: k.Subnet, Status: k.Status})
+		}
+	}
+	return o
+}
+
+// gone is for an association that a report of that time does not list. One that was leaving when last seen needs no
+// second report.
+func (o Opening) gone(k Kept, at time.Time) bool {
+	if k.SeenAt.IsZero() {
+		return at.Sub(k.MadeAt) > late
+	}
+	if k.Status == Disassociating || o.ClosingFor != "" {
+		return at.Sub(k.SeenAt) > skew
+	}
+	return at.Sub(k.SeenAt) > late
+}
+
 // memory is one run of Remember.
 type memory struct {
-	o       Observation
+	o       Observation   // completed
+	listed  []Association // as EC2 listed them
 	p       Policy
 	now     time.Time
 	r       Record
 	entries []Entry
+	// unsettled: an association ended between the last look and this one, so routes may be about to vanish.
+	unsettled bool
 }
 
 func (m *memory) note(action, why, before, after string) {
@@ -116,27 +155,32 @@ func (m *memory) openings() {
 	}
 	switch o := m.r.Opening; {
 	case o == nil && len(unknown) > 0 && m.p.ByHand != Warn:
-		m.r.Opening = &Opening{Since: m.now, Adopted: true}
+		m.begin()
+		m.r.Opening.Adopted = true
 		if m.p.ByHand == Adopt {
 			m.r.Leases = append(m.r.Leases, Lease{Subject: ByHandSubject, Since: m.now, Asked: m.now, Until: m.now.Add(m.p.LeaseDefault)})
 		}
 		m.note("adopt", string(m.p.ByHand), string(StateOff), string(unknown[0].ID))
 	case o == nil && len(m.r.Live(m.now)) > 0:
 		// A wish that waited for a closing to finish.
-		m.r.Opening = &Opening{Since: m.now}
+		m.begin()
 	case o != nil && m.over():
 		m.note("closed", string(o.ClosingFor), "", "")
+		// Also the switches that seemed not to be made: the answer may have been lost.
 		m.r.Ended = slices.Sorted(maps.Keys(o.Associations))
-		for _, id := range m.r.Ended {
-			if o.Associations[id].Armed {
-				m.r.Disarm = append(m.r.Disarm, id)
-			}
-		}
+		m.r.Disarm = append(m.r.Disarm, m.r.Ended...)
 		m.r.Opening = nil
+		m.r.dropLease(ByHandSubject)
 		if len(m.r.Live(m.now)) > 0 {
-			m.r.Opening = &Opening{Since: m.now}
+			m.begin()
 		}
 	}
+}
+
+func (m *memory) begin() { m.r.Opening, m.r.Failure = newOpening(m.p, m.now), nil }
+
+func newOpening(p Policy, now time.Time) *Opening {
+	return &Opening{Since: now, End: now.Add(p.AbsoluteMax)}
 }
 
 // over is true when nothing of the opening is left. One that waits for its first association, or for the next try
@@ -146,40 +190,29 @@ func (m *memory) over() bool {
 	if len(present(m.o)) > 0 {
 		return false
 	}
-	ended := false
 	for _, k := range o.Associations {
-		switch {
-		case k.Over:
-		case m.gone(k):
-			ended = true
-		case !k.SeenAt.IsZero() || m.now.Sub(o.Since) < time.Hour:
-			// EC2 has answered for it and does not list it yet. Reports lag by seconds; what was not listed in an hour
-			// does not exist.
-			return false
+		if !k.Over {
+			return true
 		}
 	}
-	return ended || o.ClosingFor != "" || len(m.r.Live(m.now)) == 0
-}
-
-// goneAfter is how much newer than the last report of an association a report without it must be to mean that it is
-// gone: two processes look at the same time, and their clocks differ.
-const goneAfter = 3 * time.Second
-
-// gone is for an association that the observation does not list.
-func (m *memory) gone(k Kept) bool {
-	return !k.SeenAt.IsZero() && m.o.At.Sub(k.SeenAt) > goneAfter
+	if len(m.r.Live(m.now)) > 0 {
+		return o.ClosingFor != ""
+	}
+	// A call under way when the last wish ended may have made an association that nobody knows yet; it must not be
+	// taken for an opening by hand.
+	return !o.LeaseEnded.IsZero() && m.now.Sub(o.LeaseEnded) >= late
 }
 
 func (m *memory) associations() {
 	o := m.r.Opening
-	listed := map[AssociationID]bool{}
-	for _, a := range m.o.Associations {
-		if a.Status == Disassociated {
+	ended := false
+	for _, a := range m.listed {
+		k, known := o.Associations[a.ID]
+		if !known && a.Status == Disassociated {
 			continue
 		}
-		listed[a.ID] = true
-		k := o.Associations[a.ID]
-		k.Subnet = a.Subnet
+		ended = ended || a.Status != k.Status && (a.Status == Disassociating || a.Status == Disassociated)
+		k.Subnet, k.Status = a.Subnet, a.Status
 		if m.o.At.After(k.SeenAt) {
 			k.SeenAt = m.o.At
 		}
@@ -190,12 +223,24 @@ func (m *memory) associations() {
 		}
 		o.keep(a.ID, k)
 	}
+	there := present(m.o)
 	for id, k := range o.Associations {
-		if !listed[id] && !k.Over && m.gone(k) {
-			k.Over = true
+		if slices.ContainsFunc(there, func(a Association) bool { return a.ID == id }) {
+			continue
+		}
+		ended = ended || k.Status != Disassociated
+		k.Over, k.Status = true, Disassociated
+		o.Associations[id] = k
+	}
+	// AWS's words allow that the end of one association takes the added routes of all ("Disassociate a target
+	// network", Client VPN Administrator Guide). What is missing from now on is to be restored, not to be forgotten.
+	if ended || slices.ContainsFunc(there, func(a Association) bool { return a.Status == Disassociating }) {
+		for id, k := range o.Associations {
+			k.Restored = false
 			o.Associations[id] = k
 		}
 	}
+	m.unsettled = ended
 }
 
 func (o *Opening) keep(id AssociationID, k Kept) {
@@ -247,29 +292,40 @@ func (m *memory) traffic() {
 	}
 }
 
-// leases drops those that ended, and lets all lapse when nobody came.
+// leases ends those whose time is over, and lets all lapse when nobody came.
 func (m *memory) leases() {
-	for _, l := range m.r.Leases {
+	o := m.r.Opening
+	for i := range m.r.Leases {
+		l := &m.r.Leases[i]
+		// A maximum that policy made shorter counts for leases given before, and no lease outlives the opening that
+		// serves it. One that was asked for too late for this opening is served by the next.
+		most := l.Asked.Add(m.p.LeaseMax)
+		if o != nil && o.ClosingFor == "" && l.Asked.Before(o.end(m.p)) {
+			most = earlier(most, o.end(m.p))
+		}
+		if l.Until.After(most) {
+			m.note("lease.clip", "", l.Until.UTC().Format(time.RFC3339), string(l.Subject))
+			l.Until = most
+		}
 		if !l.Until.After(m.now) {
 			m.note("lease.end", "", l.Until.UTC().Format(time.RFC3339), string(l.Subject))
 		}
 	}
 	m.r.Leases = m.r.Live(m.now)
-	o := m.r.Opening
 	if o == nil {
 		return
 	}
-	if at := unusedAt(m.r, m.p); len(m.r.Leases) > 0 && !at.IsZero() && !m.now.Before(at) {
-		m.note("lease.lapse", string(ClosingUnused), fmt.Sprint(len(m.r.Leases)), "0")
-		m.r.Leases, o.ClosingFor = nil, ClosingUnused
+	if leaving(m.o, m.r) {
+		m.r.dropLease(ByHandSubject) // whoever opened it by hand closed it by hand
 	}
-	if o.SwitchFailed && len(m.r.Leases) > 0 {
-		m.note("lease.lapse", string(ClosingSwitch), fmt.Sprint(len(m.r.Leases)), "0")
-		m.r.Leases, o.ClosingFor = nil, ClosingSwitch
+	if at := unusedAt(m.r, m.p); o.ClosingFor == "" && len(m.r.Leases) > 0 && !at.IsZero() && !m.now.Before(at) {
+		m.note("lease.lapse", string(ClosingUnused), fmt.Sprint(len(m.r.Leases)), "0")
+		m.r.Leases = nil
+		m.close(ClosingUnused)
 	}
 	switch {
 	case len(m.r.Leases) > 0:
-		o.LeaseEnded = time.Time{}
+		o.LeaseEnded, o.Done = time.Time{}, false
 	case o.LeaseEnded.IsZero():
 		o.LeaseEnded = m.now
 	}
@@ -290,34 +346,51 @@ func unusedAt(r Record, p Policy) time.Time {
 	return from.Add(p.UnusedAfter)
 }
 
-// routes learns what people added and forgets what they removed, on associations that were completely restored; and
+// routes learns what people added, and forgets what they removed on associations that were completely restored; and
 // notes which associations are so now.
 func (m *memory) routes() {
 	o := m.r.Opening
+	for _, d := range m.p.Routes {
+		d = Route{Destination: d.Destination, Subnet: d.Subnet}
+		if !slices.Contains(o.Declared, d) {
+			o.Declared = append(o.Declared, d)
+		}
+	}
+	quiet := !m.unsettled && !slices.ContainsFunc(m.o.Associations, func(a Association) bool { return a.Status == Disassociating })
+	var restored []SubnetID
 	for _, a := range m.o.Associations {
 		k, known := o.Associations[a.ID]
 		if !known || k.Over || a.Status != Associated {
 			continue
 		}
-		if k.Restored {
-			// Before the opening was ready, somebody's missing route may be one that is still to be restored.
-			if !o.ReadyAt.IsZero() {
-				m.learn(a.Subnet)
-				m.forget(a.Subnet)
-			}
-		} else if done, total := progress(m.o, m.r, m.p, a.Subnet); done == total {
+		if done, total := progress(m.o, m.r, m.p, a.Subnet); !k.Restored && quiet && done == total {
 			k.Restored = true
 			o.Associations[a.ID] = k
 		}
+		// Before the opening was ready, somebody's missing route may be one that is still to be restored.
+		if o.ReadyAt.IsZero() {
+			continue
+		}
+		m.learn(a.Subnet)
+		if k.Restored {
+			restored = append(restored, a.Subnet)
+		}
+	}
+	// A report that misses an association says nothing about routes.
+	if len(m.listed) == len(m.o.Associations) {
+		m.forget(restored)
 	}
 	for _, x := range m.o.Routes {
 		if x.Status == Failed {
 			m.r.Failure = &Failure{At: m.now, Step: "route " + x.Destination, Why: cmp.Or(x.Message, "AWS gave no reason")}
 		}
 	}
-	if d := assess(m.o, m.r, m.p); o.ReadyAt.IsZero() && d.ready {
-		o.ReadyAt, m.r.Failure = m.now, nil
-		m.note("ready", "", "", "")
+	if assess(m.o, m.r, m.p).ready {
+		m.r.Failure = nil
+		if o.ReadyAt.IsZero() {
+			o.ReadyAt = m.now
+			m.note("ready", "", "", "")
+		}
 	}
 }
 
@@ -327,7 +400,10 @@ func (m *memory) learn(subnet SubnetID) {
 		if r.Origin != OriginAddRoute || !belongs(r, subnet) || (r.Status != Active && r.Status != Creating) {
 			continue
 		}
-		if slices.ContainsFunc(wanted, func(w wantedRoute) bool { return sameRoute(w.Route, r) }) {
+		if slices.ContainsFunc(wanted, func(w wantedRoute) bool { return sameRoute(w.Route, r) }) ||
+			slices.ContainsFunc(m.r.Opening.Declared, func(d Route) bool {
+				return sameRoute(Route{Destination: d.Destination, Subnet: cmp.Or(d.Subnet, r.Subnet)}, r)
+			}) {
 			continue
 		}
 		m.r.Learned = append(m.r.Learned, Learned{Destination: r.Destination, Subnet: r.Subnet, Description: r.Description})
@@ -335,45 +411,49 @@ func (m *memory) learn(subnet SubnetID) {
 	}
 }
 
-func (m *memory) forget(subnet SubnetID) {
-	gone := map[int]bool{}
-	for _, w := range wantedRoutes(m.o, m.r, m.p, subnet) {
-		if w.learned < 0 {
-			continue
-		}
-		l := &m.r.Learned[w.learned]
-		if _, found := reported(m.o, w.Route); found {
-			l.Missing = 0
-			continue
-		}
-		// One report without it may be a late one; two are somebody's wish.
-		if l.Missing++; l.Missing >= 2 {
-			gone[w.learned] = true
-			m.note("route.forget", "missing in two looks", l.Destination+" via "+string(l.Subnet), "")
+// forget drops the learned routes that none of these subnets carries though all of them were completely restored.
+func (m *memory) forget(subnets []SubnetID) {
+	wanted, found := map[int]bool{}, map[int]bool{}
+	for _, s := range subnets {
+		for _, w := range wantedRoutes(m.o, m.r, m.p, s) {
+			_, there := reported(m.o, w.Route)
+			wanted[w.learned], found[w.learned] = true, found[w.learned] || there
 		}
 	}
 	var kept []Learned
 	for i, l := range m.r.Learned {
-		if !gone[i] {
-			kept = append(kept, l)
+		switch {
+		case !wanted[i]:
+		case found[i]:
+			l.MissingSince = time.Time{}
+		case l.MissingSince.IsZero():
+			// One report without it may be a late one; another, when that can no longer be, is somebody's wish.
+			l.MissingSince = m.o.At
+		case m.o.At.Sub(l.MissingSince) >= late:
+			m.note("route.forget", "missing in two looks", l.Destination+" via "+string(l.Subnet), "")
+			continue
 		}
+		kept = append(kept, l)
 	}
 	m.r.Learned = kept
 }
 
-// verdict stores why it closes, so that the reason outlives the lease that ended.
+// verdict stores why it closes, so that the reason outlives the lease that ended, and the decision stands.
 func (m *memory) verdict() {
-	o := m.r.Opening
 	want, reason := wanted(m.o, m.r, m.p, m.now)
-	code := reason.Code
-	if want {
-		code = ""
+	m.r.Opening.Done = false
+	if !want {
+		m.close(reason.Code)
 	}
-	if o.ClosingFor != code {
-		if code != "" && len(holding(m.o)) > 0 {
-			m.note("close", string(code), "", "")
-		}
-		o.ClosingFor = code
+}
+
+func (m *memory) close(why Code) {
+	if m.r.Opening.ClosingFor != "" {
+		return
+	}
+	m.r.Opening.ClosingFor = why
+	if len(present(m.o)) > 0 {
+		m.note("close", string(why), "", "")
 	}
 }
 
@@ -386,12 +466,16 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		}
 		return false, Reason{Code: OffIdle}
 	}
-	end := o.Since.Add(p.AbsoluteMax)
-	if !now.Before(end) {
+	end := o.end(p)
+	switch {
+	case o.ClosingFor != "":
+		return false, Reason{Code: o.ClosingFor}
+	case !now.Before(end):
 		return false, Reason{Code: ClosingMax}
-	}
-	if o.SwitchFailed {
-		return false, Reason{Code: ClosingSwitch}
+	case leaving(obs, r):
+		// Somebody ended it outside Nightlatch. What is still wished waits until all of it is gone, so that the opening
+		// that follows has a maximum of its own.
+		return false, Reason{Code: ClosingLease}
 	}
 	if live := r.Live(now); len(live) > 0 {
 		return true, Reason{Code: OpenLease, Until: earlier(live[0].Until, end)}
@@ -401,32 +485,34 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 	}
 	// The last person said "I'm done": their own client may still be chattering, so one connection does not keep it
 	// open. Two mean that somebody without a lease is working.
-	if o.ClosingFor == ClosingDone && active(obs) < 2 {
+	if o.Done && active(obs) < 2 {
 		return false, Reason{Code: ClosingDone}
 	}
+	// Whoever only looks may find that the last lease has just ended before the beat has.
+	ended := o.LeaseEnded
+	if ended.IsZero() {
+		ended = now
+	}
 	if !o.TrafficAt.IsZero() {
-		until := earlier(o.TrafficAt.Add(p.IdleAfter), earlier(end, o.LeaseEnded.Add(p.TrafficMax)))
+		until := earlier(o.TrafficAt.Add(p.IdleAfter), earlier(end, ended.Add(p.TrafficMax)))
 		if now.Before(until) {
 			return true, Reason{Code: OpenTraffic, Until: until}
 		}
 	}
-	code := o.ClosingFor
-	if code == "" {
-		code = ClosingLease
-		if o.TrafficAt.After(o.LeaseEnded) {
-			code = ClosingIdle
-		}
+	if o.TrafficAt.After(ended) {
+		return false, Reason{Code: ClosingIdle}
 	}
-	return false, Reason{Code: code}
+	return false, Reason{Code: ClosingLease}
 }
 
 // Plan decides. It is pure: no clock, no I/O; the record is one that Remember made from the same observation.
 func Plan(o Observation, r Record, p Policy, now time.Time) Decision {
 	var d Decision
-	o, strays := current(o, r)
+	o, strays := own(o, r)
+	o = complete(o, r)
 	want, reason := wanted(o, r, p, now)
 	a := assess(o, r, p)
-	d.State, d.Reason = a.state(o, r, want, reason)
+	d.State, d.Reason = a.state(o, r, len(r.Live(now)), want, reason)
 	d.Done, d.Total = a.done, a.total
 	if d.State == StateUnusable {
 		return d
@@ -470,16 +556,27 @@ func opening(o Observation, r Record, p Policy) []Step {
 		k := r.Opening.Associations[a.ID]
 		for _, w := range wantedRoutes(o, r, p, a.Subnet) {
 			// A learned route that is missing after the restore was removed by somebody: see forget.
-			if _, found := reported(o, w.Route); !found && (!k.Restored || w.learned < 0) {
-				steps = append(steps, Step{Kind: StepRoute, Route: w.Route})
+			step := Step{Kind: StepRoute, Route: w.Route}
+			if _, found := reported(o, w.Route); !found && (!k.Restored || w.learned < 0) && !slices.Contains(steps, step) {
+				steps = append(steps, step)
 			}
 		}
 	}
 	return steps
 }
 
+// end is the opening's absolute maximum. A policy that grew shorter counts at once, one that grew longer does not: the
+// switches that were armed stay where they are.
+func (o Opening) end(p Policy) time.Time {
+	end := o.Since.Add(p.AbsoluteMax)
+	if o.End.IsZero() {
+		return end
+	}
+	return earlier(o.End, end)
+}
+
 // DeadmanAt is when the switch of an opening's associations fires. It never moves.
-func DeadmanAt(o Opening, p Policy) time.Time { return o.Since.Add(p.AbsoluteMax + DeadmanSlack) }
+func DeadmanAt(o Opening, p Policy) time.Time { return o.end(p).Add(DeadmanSlack) }
 
 // toAssociate picks the subnets to associate now: all that are missing, or the next to try when one is enough. A
 // subnet whose association is still disassociating waits: whether EC2 accepts it earlier is not documented.
@@ -487,11 +584,6 @@ func toAssociate(o Observation, r Record, p Policy) []SubnetID {
 	busy := map[SubnetID]bool{}
 	for _, a := range present(o) {
 		busy[a.Subnet] = true
-	}
-	held := len(holding(o))
-	// What is going away goes first, whole: then the opening that follows has a maximum of its own.
-	if held == 0 && len(leaving(o, r)) > 0 {
-		return nil
 	}
 	var free []SubnetID
 	for _, s := range p.Subnets {
@@ -502,16 +594,16 @@ func toAssociate(o Observation, r Record, p Policy) []SubnetID {
 	if p.All {
 		return free
 	}
-	if len(free) == 0 || held > 0 {
+	if len(free) == 0 || len(holding(o)) > 0 {
 		return nil
 	}
 	return []SubnetID{slices.MinFunc(free, func(a, b SubnetID) int { return cmp.Compare(tries(*r.Opening, a), tries(*r.Opening, b)) })}
 }
 
-// leaving are the associations that end because the endpoint closed, not because they failed.
-func leaving(o Observation, r Record) []Association {
-	return filter(o, func(a Association) bool {
-		return a.Status == Disassociating && (r.Opening == nil || !r.Opening.Associations[a.ID].Over)
+// leaving is true when nothing of the opening holds any more and something ends that did not fail.
+func leaving(o Observation, r Record) bool {
+	return len(holding(o)) == 0 && slices.ContainsFunc(o.Associations, func(a Association) bool {
+		return a.Status == Disassociating && !r.Opening.Associations[a.ID].Over
 	})
 }
 
@@ -568,8 +660,8 @@ func nextLook(d Decision, r Record, p Policy, now time.Time) time.Time {
 	if !d.Reason.Until.IsZero() {
 		next = earlier(next, d.Reason.Until)
 	}
-	if next.Before(now) {
-		return now
+	if soon := now.Add(time.Second); next.Before(soon) {
+		return soon // never in a spin
 	}
 	return next
 }
@@ -578,6 +670,7 @@ func nextLook(d Decision, r Record, p Policy, now time.Time) time.Time {
 type assessment struct {
 	ready       bool // everything wanted is associated, restored and armed
 	served      bool // at least one association carries every route
+	up          bool // at least one association is associated
 	done, total int  // wanted routes on the associations at hand
 	unarmed     bool
 	missing     bool // a wanted subnet has no association
@@ -588,39 +681,40 @@ func assess(o Observation, r Record, p Policy) assessment {
 	if r.Opening == nil {
 		return a
 	}
+	held := holding(o)
 	complete := 0
-	for _, x := range holding(o) {
+	for _, x := range held {
 		k := r.Opening.Associations[x.ID]
 		done, total := progress(o, r, p, x.Subnet)
 		a.done, a.total = a.done+done, a.total+total
 		a.unarmed = a.unarmed || !k.Armed
+		a.up = a.up || x.Status == Associated
 		if x.Status == Associated && done == total {
 			complete++
 		}
 	}
-	need := 1
-	if p.All {
-		need = len(p.Subnets)
-	}
 	a.served = complete > 0
-	a.missing = len(holding(o)) < need
-	a.ready = complete >= need && complete == len(holding(o)) && !a.unarmed
+	a.missing = len(held) == 0
+	if p.All {
+		a.missing = slices.ContainsFunc(p.Subnets, func(s SubnetID) bool {
+			return !slices.ContainsFunc(held, func(x Association) bool { return x.Subnet == s })
+		})
+	}
+	a.ready = a.served && !a.missing && complete == len(held) && !a.unarmed
 	return a
 }
 
-// state names what the endpoint is doing, and why.
-func (a assessment) state(o Observation, r Record, want bool, why Reason) (State, Reason) {
+// state names what the endpoint is doing, and why; live counts the leases that have not ended.
+func (a assessment) state(o Observation, r Record, live int, want bool, why Reason) (State, Reason) {
 	held, there := len(holding(o)), len(present(o))
 	switch {
 	case o.Status != PendingAssociate && o.Status != Available:
 		return StateUnusable, Reason{Code: UnusableStatus, Status: o.Status, Message: o.StatusMessage}
+	case !want && live > 0 && r.Opening != nil:
+		// A wish that came after the decision to close: it opens again right after.
+		return StateClosing, Reason{Code: OpeningQueued}
 	case !want && there == 0:
 		return StateOff, Reason{Code: OffIdle}
-	case !want && r.Opening == nil && held > 0:
-		return StateClosing, Reason{Code: ClosingLease}
-	case !want && len(r.Leases) > 0:
-		// Past the absolute maximum with a new wish: it closes first and opens again right after.
-		return StateClosing, Reason{Code: OpeningQueued}
 	case !want:
 		code := why.Code
 		if code == OffIdle {
@@ -629,22 +723,21 @@ func (a assessment) state(o Observation, r Record, want bool, why Reason) (State
 		return StateClosing, Reason{Code: code}
 	case why.Code == OpenByHand:
 		return StateOpen, why
-	case held == 0 && len(leaving(o, r)) > 0:
-		return StateClosing, Reason{Code: OpeningQueued}
 	}
 	readyBefore := !r.Opening.ReadyAt.IsZero()
 	switch {
 	case a.ready, readyBefore && !a.missing && a.done == a.total && a.served:
 		return StateOpen, why
-	case readyBefore && a.served && a.done < a.total:
+	case readyBefore && a.up && a.done < a.total:
 		return StateDegraded, Reason{Code: DegradedRoutes, Done: a.done, Total: a.total, Until: why.Until}
-	case readyBefore && a.served:
+	case readyBefore && a.up, a.served && !a.unarmed && r.Failure != nil:
+		// Before it was ever ready, too, people may work over the subnets that did not fail.
 		return StateDegraded, Reason{Code: DegradedAssociation, Until: why.Until}
 	case held == 0 && r.Failure != nil:
 		return StateOpening, Reason{Code: OpeningRetry, Message: r.Failure.Why, Until: why.Until}
 	case a.served && a.unarmed:
 		return StateOpening, Reason{Code: OpeningSwitch, Until: why.Until}
-	case slices.ContainsFunc(o.Associations, func(x Association) bool { return x.Status == Associated }):
+	case a.up:
 		return StateOpening, Reason{Code: OpeningRoutes, Done: a.done, Total: a.total, Until: why.Until}
 	}
 	return StateOpening, Reason{Code: OpeningAssociating, Until: why.Until}
@@ -657,7 +750,8 @@ type wantedRoute struct {
 }
 
 // wantedRoutes are the declared and the learned routes of one subnet, without those that AWS makes by itself. Where
-// one subnet stands in for another, it takes that one's learned routes over.
+// one subnet stands in for another, it takes that one's learned routes over; all take over those of a subnet that
+// policy names no longer.
 func wantedRoutes(o Observation, r Record, p Policy, subnet SubnetID) []wantedRoute {
 	var out []wantedRoute
 	add := func(dest, description string, to SubnetID, learned int) {
@@ -681,7 +775,7 @@ func wantedRoutes(o Observation, r Record, p Policy, subnet SubnetID) []wantedRo
 		switch {
 		case l.Subnet == subnet, l.Subnet == Local:
 			add(l.Destination, l.Description, l.Subnet, i)
-		case !p.All:
+		case !p.All, !slices.Contains(p.Subnets, l.Subnet):
 			add(l.Destination, l.Description, subnet, i)
 		}
 	}
@@ -715,16 +809,17 @@ func reported(o Observation, r Route) (Route, bool) {
 	return o.Routes[i], true
 }
 
+// sameRoute compares CIDR blocks as AWS does, host bits off; other text must be equal.
 func sameRoute(a, b Route) bool {
-	return a.Subnet == b.Subnet && prefix(a.Destination) == prefix(b.Destination)
-}
-
-// prefix is the CIDR block as AWS writes it, host bits off; other text stays as it is.
-func prefix(s string) string {
-	if p, err := netip.ParsePrefix(s); err == nil {
-		return p.Masked().String()
+	if a.Subnet != b.Subnet || a.Destination == b.Destination {
+		return a.Subnet == b.Subnet
 	}
-	return s
+	x, err := netip.ParsePrefix(a.Destination)
+	if err != nil {
+		return false
+	}
+	y, err := netip.ParsePrefix(b.Destination)
+	return err == nil && x.Masked() == y.Masked()
 }
 
 // belongs is true for a route of the subnet, and for a local one, which belongs to all.

@@ -45,14 +45,18 @@ const ByHandSubject Subject = "opened-by-hand"
 type Opening struct {
 	ID    string    `json:"id"` // part of every ClientToken of this opening
 	Since time.Time `json:"since"`
+	// End is the absolute maximum as policy had it when the opening began: the switches are armed for it, so a policy
+	// that grows longer meanwhile counts from the next opening on.
+	End time.Time `json:"end,omitzero"`
 	// ReadyAt is when every association and every route was first active; zero until then.
 	ReadyAt time.Time `json:"readyAt,omitzero"`
 	// Associations are all that this opening has had, those that failed or are gone included.
 	Associations map[AssociationID]Kept `json:"associations,omitempty"`
 	// Adopted is true when somebody opened the endpoint outside Nightlatch.
 	Adopted bool `json:"adopted,omitempty"`
-	// SwitchFailed is true when the dead-man's switch of a new association could not be made: then it may not stay.
-	SwitchFailed bool `json:"switchFailed,omitempty"`
+	// Declared are the routes that policy has declared since the opening began: one of them that it declares no longer
+	// was not added by hand.
+	Declared []Route `json:"declared,omitempty"`
 	// LeaseEnded is when the last lease ended; zero while one lives.
 	LeaseEnded time.Time `json:"leaseEnded,omitzero"`
 	// ConnectedAt is when the first connection was seen; zero until then.
@@ -62,7 +66,11 @@ type Opening struct {
 	// Marks and MarkedAt are the byte counters that traffic is measured from.
 	Marks    map[ConnectionID]uint64 `json:"marks,omitempty"`
 	MarkedAt time.Time               `json:"markedAt,omitzero"`
-	// ClosingFor is why the latch decided to close; empty while it keeps the endpoint open.
+	// Done: the last lease was given up, and nobody has looked yet whether somebody else is working.
+	Done bool `json:"done,omitempty"`
+	// ClosingFor is why the latch decided to close; empty while it keeps the endpoint open. The decision is saved
+	// before the first association is ended, and is final: a wish that is saved later waits for the next opening, one
+	// that was saved earlier has made the save of the decision fail.
 	ClosingFor Code `json:"closingFor,omitempty"`
 }
 
@@ -71,11 +79,15 @@ type Kept struct {
 	Subnet SubnetID `json:"subnet"`
 	// Armed: it has a dead-man's switch.
 	Armed bool `json:"armed,omitempty"`
-	// SeenAt is when EC2 last reported it; zero if it never has, so that its absence means nothing yet.
+	// Status is what EC2 last said of it.
+	Status Status `json:"status,omitempty"`
+	// MadeAt is when EC2 answered for it, SeenAt when a report last had it; zero if none ever did.
+	MadeAt time.Time `json:"madeAt,omitzero"`
 	SeenAt time.Time `json:"seenAt,omitzero"`
-	// Restored: every wanted route has been active on it. Routes are learned and forgotten on these only.
+	// Restored: every wanted route has been active on it, and no association ended since. Routes are forgotten on
+	// these only.
 	Restored bool `json:"restored,omitempty"`
-	// Over: it failed, or was reported once and is no longer.
+	// Over: it failed, or is gone.
 	Over bool `json:"over,omitempty"`
 }
 
@@ -84,8 +96,9 @@ type Learned struct {
 	Destination string   `json:"destination"`
 	Subnet      SubnetID `json:"subnet"`
 	Description string   `json:"description,omitempty"`
-	// Missing counts the looks in a row that did not find it; at two it is forgotten.
-	Missing int `json:"missing,omitempty"`
+	// MissingSince is when a look first did not find it; it is forgotten when a later one, no longer late, does not
+	// find it either.
+	MissingSince time.Time `json:"missingSince,omitzero"`
 }
 
 // Failure is an attempt that AWS refused or that went wrong, kept for the people who ask why.
@@ -119,7 +132,7 @@ func (r Record) Clone() Record {
 	c.Ended, c.Disarm = slices.Clone(r.Ended), slices.Clone(r.Disarm)
 	if r.Opening != nil {
 		o := *r.Opening
-		o.Associations, o.Marks = maps.Clone(o.Associations), maps.Clone(o.Marks)
+		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
 		c.Opening = &o
 	}
 	if r.Failure != nil {

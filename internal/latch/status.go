@@ -20,7 +20,7 @@ type View struct {
 	Others int
 	// Since is when the present opening began, ReadyAt when it was ready; zero when it is not.
 	Since, ReadyAt time.Time
-	// ExtendUntil is how far the asking person could extend now: the absolute maximum. Zero when off.
+	// ExtendUntil is how far the asking person could extend now: the longest lease, and the absolute maximum. Zero when off.
 	ExtendUntil time.Time
 	// Clipped is true when the answered request asked for more than the maximum leaves.
 	Clipped bool

@@ -13,8 +13,8 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-// Store is a latch.Store in memory. It keeps JSON, as the real one does, so that nothing it hands out is shared and
-// times lose what a process does not outlive. The zero value is empty and ready.
+// Store is a latch.Store in memory. What it keeps went through JSON, as with the real one, so that times lose what a
+// process does not outlive, and it hands out copies. The zero value is empty and ready.
 type Store struct {
 	// Fail is asked before a call has any effect, Lose after it had: an error that Lose returns is an answer lost on
 	// the way. Both get the method's name, "Save", and may sleep; no lock is held. Set them before the first call.
@@ -22,8 +22,8 @@ type Store struct {
 
 	mu      sync.Mutex
 	calls   map[string]int
-	records map[latch.EndpointID][]byte
-	looks   map[latch.EndpointID][]byte
+	records map[latch.EndpointID]latch.Record
+	looks   map[latch.EndpointID]latch.Observation
 	claims  map[latch.EndpointID]time.Time
 	entries []latch.Entry
 	writes  int
@@ -31,26 +31,15 @@ type Store struct {
 
 // Load implements latch.Store.
 func (s *Store) Load(ctx context.Context, id latch.EndpointID) (r latch.Record, err error) {
-	err = s.call(ctx, "Load", func() error { r, err = s.load(id); return err })
-	return r, err
-}
-
-func (s *Store) load(id latch.EndpointID) (r latch.Record, err error) {
-	if raw := s.records[id]; raw != nil {
-		err = json.Unmarshal(raw, &r)
-	}
+	err = s.call(ctx, "Load", func() error { r = s.records[id].Clone(); return nil })
 	return r, err
 }
 
 // Save implements latch.Store.
 func (s *Store) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (saved latch.Record, err error) {
 	err = s.call(ctx, "Save", func() error {
-		stored, err := s.load(id)
-		if err != nil {
-			return err
-		}
-		if stored.Version != r.Version {
-			return fmt.Errorf("%w: version %d is stored, %d was read", latch.ErrConflict, stored.Version, r.Version)
+		if stored := s.records[id].Version; stored != r.Version {
+			return fmt.Errorf("%w: version %d is stored, %d was read", latch.ErrConflict, stored, r.Version)
 		}
 		s.writes++
 		r.Version, r.WriteID = r.Version+1, fmt.Sprintf("write-%d", s.writes)
@@ -58,7 +47,11 @@ func (s *Store) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (
 		if err != nil {
 			return err
 		}
-		keep(&s.records, id, raw)
+		var kept latch.Record
+		if err := json.Unmarshal(raw, &kept); err != nil {
+			return err
+		}
+		keep(&s.records, id, kept)
 		saved = r.Clone()
 		return nil
 	})
@@ -70,29 +63,24 @@ func (s *Store) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (
 
 // Look implements latch.Store.
 func (s *Store) Look(ctx context.Context, id latch.EndpointID) (o latch.Observation, err error) {
-	err = s.call(ctx, "Look", func() error { o, err = s.look(id); return err })
+	err = s.call(ctx, "Look", func() error { o = copyLook(s.looks[id]); return nil })
 	return o, err
 }
 
-func (s *Store) look(id latch.EndpointID) (o latch.Observation, err error) {
-	if raw := s.looks[id]; raw != nil {
-		err = json.Unmarshal(raw, &o)
-	}
-	return o, err
+// copyLook copies what nobody may share. An observation is flat and big, and JSON would be most of what a long
+// history costs.
+func copyLook(o latch.Observation) latch.Observation {
+	o.Associations, o.Routes, o.Connections = slices.Clone(o.Associations), slices.Clone(o.Routes), slices.Clone(o.Connections)
+	return o
 }
 
 // SaveLook implements latch.Store.
 func (s *Store) SaveLook(ctx context.Context, o latch.Observation) error {
 	return s.call(ctx, "SaveLook", func() error {
-		stored, err := s.look(o.Endpoint)
-		if err != nil || !o.At.After(stored.At) {
-			return err
+		if o.At.After(s.looks[o.Endpoint].At) {
+			o.At = o.At.Round(0)
+			keep(&s.looks, o.Endpoint, copyLook(o))
 		}
-		raw, err := json.Marshal(o)
-		if err != nil {
-			return err
-		}
-		keep(&s.looks, o.Endpoint, raw)
 		return nil
 	})
 }
@@ -153,6 +141,13 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) (ne
 		return nil, err
 	}
 	return newest, nil
+}
+
+// Now is the record, uncounted and unfailing: the truth, for a test's own eyes.
+func (s *Store) Now(id latch.EndpointID) latch.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.records[id].Clone()
 }
 
 // Calls says how often a method was called, also when the call failed.

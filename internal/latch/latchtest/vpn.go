@@ -33,6 +33,10 @@ type VPN struct {
 	// LoseAllRoutes makes the end of any association delete the routes people added on every subnet. AWS's wording
 	// allows both readings ("Disassociate a target network", Client VPN Administrator Guide).
 	LoseAllRoutes bool
+	// Lag is asked at each report how old it is: what was done since is not in it, though At says now. EC2's reads are
+	// eventually consistent ("Eventual consistency in the Amazon EC2 API", EC2 Developer Guide), so one report may be
+	// older than the one before it. Nil is no lag; longer than a minute is not kept.
+	Lag func() time.Duration
 
 	// Fail is asked before a call has any effect, Lose after it had: an error that Lose returns is an answer lost on
 	// the way. Both get the method's name, "Associate", and may sleep; no lock is held.
@@ -68,12 +72,16 @@ type association struct {
 type route struct {
 	latch.Route
 	since time.Time
+	gone  time.Time // zero while it is there; kept for reports that lag
 }
 
 type connection struct {
 	latch.Connection
-	ended time.Time
+	since, ended time.Time
 }
+
+// remembered is how long a route that is gone is kept for reports that lag.
+const remembered = time.Minute
 
 // NewVPN returns a VPN with one endpoint, off.
 func NewVPN(id latch.EndpointID, subnets ...latch.SubnetID) *VPN {
@@ -95,8 +103,13 @@ func (v *VPN) AddEndpoint(id latch.EndpointID, subnets ...latch.SubnetID) {
 
 // Observe implements latch.VPN.
 func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (o latch.Observation, err error) {
+	var lag time.Duration
+	if v.Lag != nil {
+		lag = v.Lag()
+	}
 	err = v.call(ctx, "Observe", id, func(e *endpoint, now time.Time) error {
-		o = v.observe(id, e, now)
+		o = v.observe(id, e, now.Add(-lag))
+		o.At = now
 		return nil
 	})
 	if err != nil {
@@ -105,9 +118,13 @@ func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (o latch.Observa
 	return o, nil
 }
 
+// observe reports the world as it was at now.
 func (v *VPN) observe(id latch.EndpointID, e *endpoint, now time.Time) latch.Observation {
 	o := latch.Observation{At: now, Endpoint: id, Status: latch.PendingAssociate}
 	for _, a := range e.associations {
+		if now.Before(a.since) {
+			continue
+		}
 		status, listed := v.associationStatus(a, now)
 		if !listed {
 			continue
@@ -125,23 +142,31 @@ func (v *VPN) observe(id latch.EndpointID, e *endpoint, now time.Time) latch.Obs
 		o.Status, o.StatusMessage = e.status, e.message
 	}
 	for _, r := range e.routes {
+		if now.Before(r.since) || !r.there(now) {
+			continue
+		}
 		shown := r.Route
 		shown.Status = v.routeStatus(e, r, now)
 		o.Routes = append(o.Routes, shown)
 	}
 	for _, c := range e.connections {
-		if c.ended.IsZero() || now.Before(c.ended.Add(connectionsLinger)) {
-			o.Connections = append(o.Connections, c.Connection)
+		shown := c.Connection
+		switch {
+		case now.Before(c.since), !c.ended.IsZero() && !now.Before(c.ended.Add(connectionsLinger)):
+			continue
+		case now.Before(c.ended):
+			shown.Status = latch.Active
 		}
+		o.Connections = append(o.Connections, shown)
 	}
 	return o
 }
 
 func (v *VPN) associationStatus(a *association, now time.Time) (_ latch.Status, listed bool) {
 	switch {
-	case !a.ended.IsZero() && now.Before(a.ended.Add(v.DisassociateTakes)):
+	case !a.ended.IsZero() && !now.Before(a.ended) && now.Before(a.ended.Add(v.DisassociateTakes)):
 		return latch.Disassociating, true
-	case !a.ended.IsZero():
+	case !a.ended.IsZero() && !now.Before(a.ended):
 		return latch.Disassociated, now.Before(a.ended.Add(v.DisassociateTakes + v.DisassociatedLingers))
 	case now.Before(a.since.Add(v.AssociateTakes)):
 		return latch.Associating, true
@@ -248,9 +273,11 @@ func (v *VPN) disassociate(e *endpoint, id latch.AssociationID, now time.Time) {
 	ending := e.associations[i]
 	ending.ended, ending.endAt = now, time.Time{}
 	last := !slices.ContainsFunc(e.associations, func(a *association) bool { return a.ended.IsZero() })
-	e.routes = slices.DeleteFunc(e.routes, func(r *route) bool {
-		return last || r.Subnet == ending.subnet || v.LoseAllRoutes && r.Origin == latch.OriginAddRoute
-	})
+	for _, r := range e.routes {
+		if r.gone.IsZero() && (last || r.Subnet == ending.subnet || v.LoseAllRoutes && r.Origin == latch.OriginAddRoute) {
+			r.gone = now
+		}
+	}
 	if last {
 		for _, c := range e.connections {
 			c.end(now)
@@ -280,8 +307,12 @@ func (v *VPN) createRoute(e *endpoint, r latch.Route, now time.Time) error {
 }
 
 func (e *endpoint) route(destination string, subnet latch.SubnetID) int {
-	return slices.IndexFunc(e.routes, func(r *route) bool { return r.Destination == destination && r.Subnet == subnet })
+	return slices.IndexFunc(e.routes, func(r *route) bool {
+		return r.Destination == destination && r.Subnet == subnet && r.gone.IsZero()
+	})
 }
+
+func (r *route) there(now time.Time) bool { return r.gone.IsZero() || now.Before(r.gone) }
 
 // call counts the call, asks Fail, does it under the lock, and asks Lose.
 func (v *VPN) call(ctx context.Context, name string, id latch.EndpointID, do func(*endpoint, time.Time) error) error {
@@ -301,8 +332,9 @@ func (v *VPN) call(ctx context.Context, name string, id latch.EndpointID, do fun
 	})
 }
 
-// settle lets the dead-man's switches fire that are due.
+// settle lets the dead-man's switches fire that are due, and drops what no report shows any more.
 func (v *VPN) settle(e *endpoint, now time.Time) {
+	e.routes = slices.DeleteFunc(e.routes, func(r *route) bool { return !r.there(now.Add(-remembered)) })
 	var due []*association
 	for _, a := range e.associations {
 		if !a.endAt.IsZero() && !a.endAt.After(now) && a.ended.IsZero() {
@@ -396,7 +428,7 @@ func (v *VPN) AddRouteByHand(id latch.EndpointID, r latch.Route) (err error) {
 func (v *VPN) DeleteRouteByHand(id latch.EndpointID, destination string, subnet latch.SubnetID) (found bool) {
 	v.byHand(id, func(e *endpoint, now time.Time) {
 		if i := e.route(destination, subnet); i >= 0 && e.routes[i].Origin == latch.OriginAddRoute {
-			e.routes, found = slices.Delete(e.routes, i, i+1), true
+			e.routes[i].gone, found = now, true
 		}
 	})
 	return found
@@ -410,7 +442,7 @@ func (v *VPN) Connect(id latch.EndpointID, user string) (made latch.ConnectionID
 			return
 		}
 		made = latch.ConnectionID(v.id("cvpn-connection"))
-		e.connections = append(e.connections, &connection{Connection: latch.Connection{ID: made, User: user, Status: latch.Active}})
+		e.connections = append(e.connections, &connection{since: now, Connection: latch.Connection{ID: made, User: user, Status: latch.Active}})
 	})
 	return made, err
 }
