@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -325,7 +326,10 @@ func TestTheSleepRuleItself(t *testing.T) {
 		"two that call each other":    {`func a() { time.Sleep(1); b() }; func b() { a() }`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := parse(t, "p_test.go", []byte(head+tt.src))
+			f, err := parse("p_test.go", []byte(head+tt.src))
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := sleepsOutside([]*file{f}); len(got) != tt.bad {
 				t.Errorf("got %v, want %d", got, tt.bad)
 			}
@@ -561,34 +565,44 @@ type file struct {
 
 var skipped = []string{".git", "e2e", "docs", "testdata"}
 
+// files are parsed once for all tests; under the race detector that takes a second.
 func files(t *testing.T) []*file {
 	t.Helper()
-	var out []*file
-	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+	all, err := parsed()
+	if err != nil || len(all) == 0 {
+		t.Fatalf("found %d Go files: %v", len(all), err)
+	}
+	return all
+}
+
+var parsed = sync.OnceValues(func() (out []*file, err error) {
+	err = filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if d.IsDir() && slices.Contains(skipped, d.Name()) {
 			return fs.SkipDir
 		}
-		if strings.HasSuffix(p, ".go") && !d.IsDir() {
-			out = append(out, parse(t, filepath.ToSlash(p), read(t, p)))
+		if !strings.HasSuffix(p, ".go") || d.IsDir() {
+			return nil
 		}
-		return nil
+		src, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		f, err := parse(filepath.ToSlash(p), src)
+		out = append(out, f)
+		return err
 	})
-	if err != nil || len(out) == 0 {
-		t.Fatalf("found %d Go files: %v", len(out), err)
-	}
-	return out
-}
+	return out, err
+})
 
-func parse(t *testing.T, name string, src []byte) *file {
-	t.Helper()
+func parse(name string, src []byte) (*file, error) {
 	f := &file{path: name, dir: path.Dir(name), fset: token.NewFileSet(), imports: map[string]int{}, names: map[string]string{}}
 	f.test = strings.HasSuffix(name, "_test.go") || f.dir == "internal/latch/latchtest"
 	var err error
 	if f.ast, err = parser.ParseFile(f.fset, name, src, parser.ParseComments); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for _, i := range f.ast.Imports {
 		p, _ := strconv.Unquote(i.Path.Value)
@@ -599,7 +613,7 @@ func parse(t *testing.T, name string, src []byte) *file {
 		}
 		f.names[name] = p
 	}
-	return f
+	return f, nil
 }
 
 func (f *file) at(n ast.Node) string { return f.fset.Position(n.Pos()).String() }

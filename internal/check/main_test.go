@@ -157,10 +157,10 @@ func TestSummaryCountsWhatItNames(t *testing.T) {
 
 func TestWhatNeedsTheNetworkIsNotRunAndTheRestFails(t *testing.T) {
 	for stderr, notRun := range map[string]bool{
-		`govulncheck: fetching vulnerabilities: Get "https://vuln.go.dev/index/modules.json.gz": dial tcp: lookup vuln.go.dev: no such host`:            true,
-		`govulncheck: fetching vulnerabilities: HTTP GET https://vuln.go.dev/index/modules.json.gz returned unexpected status: 403 Forbidden`:           true,
-		`go: example.com/a@v1.0.0: Get "https://proxy.golang.org/example.com/a/@v/v1.0.0.mod": dial tcp 192.0.2.1:443: connect: network is unreachable`: true,
-		`go: example.com/a@v1.0.0: module lookup disabled by GOPROXY=off`:                                                                               true,
+		`govulncheck: fetching vulnerabilities: Get "https://vuln.go.dev/index/modules.json.gz": dial tcp: lookup vuln.go.dev: no such host`:         true,
+		`govulncheck: fetching vulnerabilities: HTTP GET https://vuln.go.dev/index/modules.json.gz returned unexpected status: 403 Forbidden`:        true,
+		`go: example.com/a@v1.0.0: Get "https://proxy.example/example.com/a/@v/v1.0.0.mod": dial tcp 192.0.2.1:443: connect: network is unreachable`: true,
+		`go: example.com/a@v1.0.0: module lookup disabled by GOPROXY=off`:                                                                            true,
 		`main.go:3:2: undefined: x`: false,
 	} {
 		if got := unreachable.MatchString("go: downloading example.com/b v1.0.0\n" + stderr + "\n"); got != notRun {

@@ -140,12 +140,7 @@ func TestASwitchThatFailsEndsNoOtherAssociation(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.policy.All = true
 		w.vpn.FailSubnet(subnetB, true)
-		w.switches.Fail = func(call string) error {
-			if call == "Arm" && down.Load() {
-				return latch.ErrBusy
-			}
-			return nil
-		}
+		w.switches.Fail = failing("Arm", &down, latch.ErrBusy)
 	}, func(w *world) {
 		w.open(kim, 4*time.Hour)
 		time.Sleep(6 * time.Minute)
@@ -380,14 +375,7 @@ func TestRoutesSurviveTheEndOfAnotherSubnet(t *testing.T) {
 
 func TestAMissingDeclaredRouteIsDegradedNotOpening(t *testing.T) {
 	var refusing atomic.Bool
-	inWorld(t, func(w *world) {
-		w.vpn.Fail = func(call string) error {
-			if call == "CreateRoute" && refusing.Load() {
-				return latch.ErrRefused
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.vpn.Fail = failing("CreateRoute", &refusing, latch.ErrRefused) }, func(w *world) {
 		w.open(kim, 4*time.Hour)
 		w.ready()
 		time.Sleep(time.Minute)
@@ -409,14 +397,7 @@ func TestAMissingDeclaredRouteIsDegradedNotOpening(t *testing.T) {
 
 func TestReopenWhileEC2StillDisassociatesWhatItNoLongerReports(t *testing.T) {
 	var early atomic.Bool
-	inWorld(t, func(w *world) {
-		w.vpn.Fail = func(call string) error {
-			if call == "Associate" && early.Load() {
-				return latch.ErrTooEarly
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.vpn.Fail = failing("Associate", &early, latch.ErrTooEarly) }, func(w *world) {
 		early.Store(true)
 		if v := w.open(kim, 2*time.Hour); v.State != latch.StateOpening {
 			t.Errorf("state is %s, want opening: it is queued, not refused", v.State)
@@ -451,14 +432,7 @@ func TestATokenThatWasUsedUp(t *testing.T) {
 func TestYesterdaysFailureIsNotTodays(t *testing.T) {
 	var refusing atomic.Bool
 	refusing.Store(true)
-	inWorld(t, func(w *world) {
-		w.vpn.Fail = func(call string) error {
-			if call == "Associate" && refusing.Load() {
-				return latch.ErrRefused
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.vpn.Fail = failing("Associate", &refusing, latch.ErrRefused) }, func(w *world) {
 		w.keeper.Open(w.Context(), office, latch.Request{Who: kim})
 		time.Sleep(10 * time.Minute)
 		if w.view(kim).Failure == nil {

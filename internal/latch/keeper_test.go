@@ -155,6 +155,16 @@ func (w *world) ready() {
 	w.Fatalf("not open after twenty minutes: %+v", w.view(kim))
 }
 
+// failing lets one kind of call fail for as long as while is set.
+func failing(call string, while *atomic.Bool, err error) func(string) error {
+	return func(c string) error {
+		if c == call && while.Load() {
+			return err
+		}
+		return nil
+	}
+}
+
 func TestAnOpeningFromWishToOff(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.want(latch.StateOff, latch.OffIdle)
@@ -202,6 +212,7 @@ func TestAnOpeningFromWishToOff(t *testing.T) {
 
 func TestTwoPeopleShareOneAssociation(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
+		time.Sleep(time.Second) // the beat at the start could make the same call with the same token
 		w.open(kim, time.Hour)
 		v := w.open(lee, 2*time.Hour)
 		if v.Others != 1 || len(w.held()) != 1 || w.vpn.Calls("Associate") != 1 {
@@ -459,14 +470,7 @@ func TestWithoutASwitchNothingStaysOn(t *testing.T) {
 func TestARefusedOpeningLeavesNoWishBehind(t *testing.T) {
 	var refusing atomic.Bool
 	refusing.Store(true)
-	inWorld(t, func(w *world) {
-		w.vpn.Fail = func(call string) error {
-			if call == "Associate" && refusing.Load() {
-				return latch.ErrRefused
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.vpn.Fail = failing("Associate", &refusing, latch.ErrRefused) }, func(w *world) {
 		if _, err := w.keeper.Open(w.Context(), office, latch.Request{Who: kim}); !errors.Is(err, latch.ErrRefused) {
 			t.Fatalf("Open answers %v, want ErrRefused", err)
 		}
@@ -480,14 +484,7 @@ func TestARefusedOpeningLeavesNoWishBehind(t *testing.T) {
 
 func TestNoAuditNoOpeningButClosingGoesOn(t *testing.T) {
 	var down atomic.Bool
-	inWorld(t, func(w *world) {
-		w.store.Fail = func(call string) error {
-			if call == "Append" && down.Load() {
-				return latch.ErrUnavailable
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.store.Fail = failing("Append", &down, latch.ErrUnavailable) }, func(w *world) {
 		w.open(kim, time.Hour)
 		w.ready()
 		down.Store(true)
@@ -508,14 +505,7 @@ func TestNoAuditNoOpeningButClosingGoesOn(t *testing.T) {
 func TestAFailedCloseIsTriedUntilItSucceeds(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
-	inWorld(t, func(w *world) {
-		w.vpn.Fail = func(call string) error {
-			if call == "Disassociate" && down.Load() {
-				return latch.ErrUnavailable
-			}
-			return nil
-		}
-	}, func(w *world) {
+	inWorld(t, func(w *world) { w.vpn.Fail = failing("Disassociate", &down, latch.ErrUnavailable) }, func(w *world) {
 		w.open(kim, time.Hour)
 		w.ready()
 		w.keeper.Done(w.Context(), office, latch.Request{Who: kim})
