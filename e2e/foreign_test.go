@@ -146,15 +146,7 @@ func TestAWSCommandLine(t *testing.T) {
 // until asks again until the answer is the wanted one.
 func until(t *testing.T, want string, ask func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(browser.Patience); ; time.Sleep(100 * time.Millisecond) {
-		got := ask()
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("still %s, want %s", got, want)
-		}
-	}
+	eventually(t, browser.Patience, func() (bool, string) { got := ask(); return got == want, got + ", want " + want })
 }
 
 // startAt runs a demo on six ports in a row, for what demo.json does not name, and returns the first of them.

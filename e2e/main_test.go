@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nightlatch/nightlatch/e2e/browser"
 	"github.com/nightlatch/nightlatch/e2e/demo"
@@ -127,5 +128,23 @@ func must(t *testing.T, err error, doing string, args ...any) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", fmt.Sprintf(doing, args...), err)
+	}
+}
+
+// eventually asks again, ten times a second, until the answer is yes; what was said last is told when the time is over.
+func eventually(t *testing.T, within time.Duration, ask func() (yes bool, said string)) {
+	t.Helper()
+	over, again := time.After(within), time.NewTicker(100*time.Millisecond)
+	defer again.Stop()
+	for {
+		yes, said := ask()
+		if yes {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-over:
+			t.Fatalf("after %v still: %s", within, said)
+		}
 	}
 }

@@ -170,11 +170,10 @@ func TestActiveDirectory(t *testing.T) {
 			dc.feed("dn: CN=Grace Park,OU=Staff,"+base+"\nchangetype: add\nobjectClass: user\nsAMAccountName: grace\n"+
 				"userPrincipalName: grace@corp.example\nuserAccountControl: 512\nunicodePwd:: "+unicodePassword(everybodys)+"\n", "modify", dc.dir)
 			dc.modify("CN=Platform,OU=Staff", "add: member", "member: CN=Grace Park,OU=Staff,"+base)
-			for deadline := time.Now().Add(2*minute + time.Second); !visit(t, d).password("grace", everybodys).asks("code"); time.Sleep(100 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("not known within %v", 2*minute)
-				}
-			}
+			eventually(t, 2*minute+time.Second, func() (bool, string) {
+				p := visit(t, d).password("grace", everybodys)
+				return p.asks("code"), p.says()
+			})
 			visit(t, d).signIn("grace")
 		})
 	})
@@ -439,7 +438,7 @@ func (v *visitor) signIn(user string) {
 // after visits anew, with nothing left but Identity Center's session, until the page is as wanted.
 func (v *visitor) after(within time.Duration, wanted func(page) bool) {
 	v.t.Helper()
-	for deadline := time.Now().Add(within + time.Second); ; time.Sleep(100 * time.Millisecond) {
+	eventually(v.t, within+time.Second, func() (bool, string) {
 		for host := range v.cookies {
 			if host != "identity-center.localhost" {
 				delete(v.cookies, host)
@@ -447,11 +446,7 @@ func (v *visitor) after(within time.Duration, wanted func(page) bool) {
 		}
 		p, err := v.load(v.d.URL, nil)
 		must(v.t, err, "visit again")
-		if p = v.goOn(p); wanted(p) {
-			return
-		}
-		if time.Now().After(deadline) {
-			v.t.Fatalf("within %v: %s says %q", within, p.url.Host, p.says())
-		}
-	}
+		p = v.goOn(p)
+		return wanted(p), p.url.Host + " says " + p.says()
+	})
 }

@@ -158,7 +158,8 @@ func (w *world) greet() {
 	i := w.info
 	fmt.Fprintf(out, "\n  Open   %s\n", i.URL)
 	fmt.Fprintf(out, "         The browser will warn about the certificate: the demo signs its own (%s).\n", i.CAFile)
-	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide.\n\n")
+	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide. Or start with --open,\n")
+	fmt.Fprintf(out, "         which brings a browser with a throw-away profile that accepts it.\n\n")
 	if w.real == nil || len(i.Users) > 0 {
 		fmt.Fprintf(out, "  Sign in as one of\n")
 	} else {
