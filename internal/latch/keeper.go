@@ -16,6 +16,8 @@ import (
 const (
 	// lookFresh is how old the last look may be before somebody who watches has it refreshed.
 	lookFresh = 5 * time.Second
+	// lookOld is how old it may be before it is no longer shown as the present.
+	lookOld = 3 * lookFresh
 	// writeTries bounds how often a conditional write is tried again after somebody else was first.
 	writeTries = 40
 	// routeBurst and routePause pace CreateClientVpnRoute to its throttle bucket: 5 tokens, 2 more a second
@@ -169,6 +171,8 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 			} else {
 				look = fresh
 			}
+		} else if look, cause, err = k.lookOfOthers(ctx, id, look); err != nil {
+			return View{}, err
 		}
 	}
 	if look.At.IsZero() {
@@ -181,6 +185,23 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 	v := k.view(look, r, p)
 	v.Stale, v.Cause = cause != nil, cause
 	return v, nil
+}
+
+// lookOfOthers is for somebody who watches while somebody else refreshes the look. One that is really old is not
+// shown as the present: it waits a moment for the other's answer, and where none comes, EC2 could not be asked.
+func (k *Keeper) lookOfOthers(ctx context.Context, id EndpointID, look Observation) (_ Observation, cause, err error) {
+	for range 4 {
+		if time.Since(look.At) <= lookOld {
+			return look, nil, nil
+		}
+		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+			return look, nil, err
+		}
+		if look, err = k.c.Store.Look(ctx, id); err != nil {
+			return look, nil, fmt.Errorf("last look: %w", err)
+		}
+	}
+	return look, fmt.Errorf("%w: EC2 last answered at %s", ErrUnavailable, look.At.UTC().Format(time.RFC3339)), nil
 }
 
 // Open gives the person a lease, or prolongs the one they hold, and takes the first steps. The audit is written

@@ -551,6 +551,46 @@ func TestLookingChangesNothing(t *testing.T) {
 	})
 }
 
+func TestNobodyIsShownAnOldStateAsThePresent(t *testing.T) {
+	var down, slow atomic.Bool
+	inWorld(t, func(w *world) {
+		w.vpn.Fail = func(call string) error {
+			if call == "Observe" && slow.Load() {
+				time.Sleep(time.Second)
+			}
+			if call == "Observe" && down.Load() {
+				return latch.ErrUnavailable
+			}
+			return nil
+		}
+	}, func(w *world) {
+		both := func() (views [2]latch.View) {
+			var wg sync.WaitGroup
+			for i, who := range []latch.Principal{kim, lee} {
+				wg.Go(func() { views[i] = w.view(who) })
+			}
+			wg.Wait()
+			return views
+		}
+		w.view(kim)
+		w.end() // no beat refreshes the look
+		time.Sleep(time.Hour)
+		slow.Store(true)
+		for _, v := range both() {
+			if v.Stale || time.Since(v.ObservedAt) > 5*time.Second {
+				t.Errorf("two looked after an hour: one sees %v, stale %v; want what the other has just asked", v.ObservedAt, v.Stale)
+			}
+		}
+		down.Store(true)
+		time.Sleep(time.Minute)
+		for _, v := range both() {
+			if !v.Stale || v.Cause == nil {
+				t.Errorf("EC2 is down for a minute: one sees %s as the present", v.State)
+			}
+		}
+	})
+}
+
 func TestManyPeopleInTheSameSecond(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		var wg sync.WaitGroup
