@@ -658,6 +658,9 @@ func (t *turn) step(ctx context.Context, s Step) error {
 // associate asks EC2 for a subnet and makes its dead-man's switch at once. An association whose switch cannot be made
 // is ended again: nothing may be billed that nobody would stop.
 func (t *turn) associate(ctx context.Context, s Step) error {
+	if t.record.Opening == nil { // an earlier step of this pass read the record anew
+		return errors.New("the wish was withdrawn meanwhile")
+	}
 	a, err := t.k.c.VPN.Associate(ctx, t.id, s.Subnet, s.Token)
 	if errors.Is(err, ErrTooEarly) {
 		// Its last association is still leaving, whatever the reports say: the next look tries again.
