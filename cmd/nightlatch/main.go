@@ -30,6 +30,7 @@ var errSaid = errors.New("said already")
 // run is the program: what Lambda starts serves events, what a person starts is a command line.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
 	if env("AWS_LAMBDA_RUNTIME_API") != "" {
+		signal.Reset() // Lambda ends a function between events; there is nothing to put in order, so SIGTERM may
 		return bootstrap(env, stderr)
 	}
 	return command(ctx, args, stdout, stderr)
