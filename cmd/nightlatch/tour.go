@@ -322,17 +322,15 @@ func (t *tourist) secondFactor() (string, error) {
 	}
 	// A code that was used before is refused; the next one comes within half a minute.
 	for range 3 {
-		var codes []struct {
+		type shown struct {
 			Account, Code string
 			SecondsLeft   int64
 		}
+		var codes []shown
 		if err := t.console(http.MethodGet, "authenticator", nil, &codes); err != nil {
 			return "", err
 		}
-		i := slices.IndexFunc(codes, func(c struct {
-			Account, Code string
-			SecondsLeft   int64
-		}) bool {
+		i := slices.IndexFunc(codes, func(c shown) bool {
 			name, _, _ := strings.Cut(c.Account, "@")
 			return name == t.user.Username
 		})
