@@ -9,6 +9,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/standin/console"
 	"github.com/nightlatch/nightlatch/internal/standin/directory"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 func (w *world) consoleEndpoints() []console.Endpoint {
@@ -70,13 +71,13 @@ func (w *world) chores(rotate func() error) []console.Chore {
 }
 
 // accountSwitches disable people's accounts in the stand-in directory, as an administrator of the real one does.
-func (w *world) accountSwitches() []console.Break {
-	var out []console.Break
+func (w *world) accountSwitches() []switches.Switch {
+	var out []switches.Switch
 	if w.directory == nil {
 		return nil
 	}
 	for _, a := range w.directory.Accounts() {
-		out = append(out, console.Break{
+		out = append(out, switches.Switch{
 			Name: "account-" + a.Username, About: "the directory’s administrator has disabled the account of " + a.Name,
 			On: func() bool {
 				accounts := w.directory.Accounts()

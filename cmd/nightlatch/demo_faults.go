@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nightlatch/nightlatch/internal/standin/console"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // sabotages are the hops that can be broken, in the order in which a journey meets them.
@@ -56,20 +56,20 @@ func (f *faults) set(name string, on bool) {
 	f.on[name] = on
 }
 
-func (w *world) consoleBreaks() []console.Break {
-	var out []console.Break
+func (w *world) consoleBreaks() []switches.Switch {
+	var out []switches.Switch
 	for _, name := range sabotages {
-		out = append(out, console.Break{Name: name, About: sabotageAbout[name],
+		out = append(out, switches.Switch{Name: name, About: sabotageAbout[name],
 			On: func() bool { return w.broken(name) }, Set: func(on bool) { w.set(name, on) }})
 	}
 	return out
 }
 
 // unconfirmed are the stand-ins' switches for what AWS's documents leave open.
-func (w *world) unconfirmed() []console.Break {
-	var out []console.Break
+func (w *world) unconfirmed() []switches.Switch {
+	var out []switches.Switch
 	for _, s := range w.ec2.Switches() {
-		out = append(out, console.Break{Name: "ec2." + s.Name, About: s.About, On: s.On, Set: s.Set})
+		out = append(out, switches.Switch{Name: "ec2." + s.Name, About: s.About, On: s.On, Set: s.Set})
 	}
 	return out
 }

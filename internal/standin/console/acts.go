@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // What the page's buttons send, in bytes. A megabyte down is somebody working; a keep-alive is what an idle OpenVPN
@@ -86,13 +88,13 @@ func (s *Console) forget(account string) error {
 	return err
 }
 
-func (s *Console) breakNamed(name string) (Break, error) {
+func (s *Console) breakNamed(name string) (switches.Switch, error) {
 	for _, b := range slices.Concat(s.c.Breaks, s.c.Unconfirmed) {
 		if b.Name == name {
 			return b, nil
 		}
 	}
-	return Break{}, &fault{http.StatusNotFound, fmt.Sprintf("there is no switch %q; /api/state lists them under breaks and unconfirmed", name)}
+	return switches.Switch{}, &fault{http.StatusNotFound, fmt.Sprintf("there is no switch %q; /api/state lists them under breaks and unconfirmed", name)}
 }
 
 func (s *Console) chore(ctx context.Context, name string) error {
@@ -116,7 +118,7 @@ func (s *Console) postChore(r *http.Request) (int, any, error) {
 	return http.StatusNoContent, nil, s.chore(r.Context(), r.PathValue("name"))
 }
 
-func (s *Console) setBreak(b Break, on bool) {
+func (s *Console) setBreak(b switches.Switch, on bool) {
 	b.Set(on)
 	s.c.Log.Info("break switched", "name", b.Name, "on", on)
 }
@@ -218,7 +220,7 @@ func (s *Console) form(w http.ResponseWriter, r *http.Request) {
 		case "forget":
 			err = s.forget(f("account"))
 		case "break":
-			var b Break
+			var b switches.Switch
 			if b, err = s.breakNamed(f("name")); err == nil {
 				s.setBreak(b, f("on") == "true")
 			}

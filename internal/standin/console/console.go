@@ -42,6 +42,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 const (
@@ -65,9 +67,10 @@ type Config struct {
 	Send       func(connectionID string, ingress, egress uint64) error
 	Disconnect func(connectionID string) error
 
-	Breaks []Break
+	// Breaks are switches that break something while they are on.
+	Breaks []switches.Switch
 	// Unconfirmed are the facts that AWS's documents leave open: on is the other way. They are switched as breaks are.
-	Unconfirmed []Break
+	Unconfirmed []switches.Switch
 	// Chores are what an administrator does now and then, a button each.
 	Chores []Chore
 	Ring   *Ring // that the stand-ins log to; nil: an empty one
@@ -142,13 +145,6 @@ type Schedule struct {
 type Chore struct {
 	Name, About string
 	Do          func(context.Context) error
-}
-
-// Break is a switch that breaks something in the chain while it is on.
-type Break struct {
-	Name, About string
-	On          func() bool
-	Set         func(on bool)
 }
 
 //go:embed assets

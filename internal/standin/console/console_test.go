@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/console"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 const (
@@ -71,7 +72,7 @@ func newWorld(t *testing.T, change func(*console.Config)) *world {
 			return w.with(id, func(c *console.Connection) { c.IngressBytes += in; c.EgressBytes += out })
 		},
 		Disconnect: func(id string) error { return w.with(id, func(c *console.Connection) { c.Status = "terminated" }) },
-		Breaks: []console.Break{{Name: "fail-association", About: "The next association fails.",
+		Breaks: []switches.Switch{{Name: "fail-association", About: "The next association fails.",
 			On: func() bool { return w.broken }, Set: func(on bool) { w.broken = on }}},
 		Ring:  w.ring,
 		Hosts: []string{host, "127.0.0.1:8446"},
@@ -297,7 +298,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no hosts":               func(c *console.Config) { c.Hosts = nil },
 		"no log":                 func(c *console.Config) { c.Log = nil },
 		"no bill":                func(c *console.Config) { c.Bill = nil },
-		"a break without Set":    func(c *console.Config) { c.Breaks = []console.Break{{Name: "x", On: func() bool { return false }}} },
+		"a break without Set":    func(c *console.Config) { c.Breaks = []switches.Switch{{Name: "x", On: func() bool { return false }}} },
 		"a state file elsewhere": func(c *console.Config) { c.StateFile = t.TempDir() },
 	} {
 		t.Run(name, func(t *testing.T) {

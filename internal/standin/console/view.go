@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // us-east-1's list prices in dollars an hour, and the month that price examples count with.
@@ -366,14 +368,14 @@ func viewSchedule(s Schedule, now time.Time) scheduleView {
 	return v
 }
 
-func viewBreak(b Break) breakView {
+func viewBreak(b switches.Switch) breakView {
 	if b.On() {
 		return breakView{b.Name, b.About, true, "bad", "broken", "false", "Mend"}
 	}
 	return breakView{b.Name, b.About, false, "idle", "working", "true", "Break"}
 }
 
-func viewUnconfirmed(b Break) breakView {
+func viewUnconfirmed(b switches.Switch) breakView {
 	if b.On() {
 		return breakView{b.Name, b.About, true, "good", "on", "false", "Switch off"}
 	}

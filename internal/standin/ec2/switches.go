@@ -1,5 +1,7 @@
 package ec2
 
+import "github.com/nightlatch/nightlatch/internal/standin/switches"
+
 // Unconfirmed holds the questions to which AWS's documents give no answer, or two. Zero values are the likelier or the
 // more awkward answer; a client should do well under either.
 type Unconfirmed struct {
@@ -48,49 +50,26 @@ type Unconfirmed struct {
 	DisassociatingIsBilled bool
 }
 
-// Switch is one of the stand-in's answers that somebody may change while it runs: an unconfirmed fact, or Throttle. What
-// is set lasts until the program ends.
-type Switch struct {
-	Name, About string // About says what on means, in one sentence
-	On          func() bool
-	Set         func(bool)
-}
-
-// Switches are all of them, in the order in which a person would look for them.
-func (s *Server) Switches() []Switch {
+// Switches are Throttle and the unconfirmed facts, in the order in which a person would look for them.
+func (s *Server) Switches() []switches.Switch {
 	u := &s.cfg.Unconfirmed
-	return []Switch{
-		s.newSwitch("Throttle", "Requests are limited to the rates that AWS documents.", &s.cfg.Throttle),
-		s.newSwitch("AllRoutesLost", "Any disassociation deletes every manual route, not only those through its subnet.", &u.AllRoutesLost),
-		s.newSwitch("ConnectionsCut", "A disassociation ends its subnet's connections even while other networks remain.", &u.ConnectionsCut),
-		s.newSwitch("RoutesWhileAssociating", "A route may be made while the first association is still on its way.", &u.RoutesWhileAssociating),
-		s.newSwitch("AssociationExists", "A second association of a subnet is refused as ClientVpnEndpointAssociationExists.", &u.AssociationExists),
-		s.newSwitch("AssociateWhileLeaving", "A subnet may be associated again while it is still disassociating.", &u.AssociateWhileLeaving),
-		s.newSwitch("TokensOutlive", "A client token answers with its old association after that is gone.", &u.TokensOutlive),
-		s.newSwitch("SharedSubnets", "A subnet shared by another account may be associated.", &u.SharedSubnets),
-		s.newSwitch("GroupsForgotten", "The endpoint forgets its VPC and security groups with its last association.", &u.GroupsForgotten),
-		s.newSwitch("GroupsWhileClosed", "Security groups may be applied while nothing is associated.", &u.GroupsWhileClosed),
-		s.newSwitch("RoutesAreFree", "Routes on their way do not count among ten concurrent operations.", &u.RoutesAreFree),
-		s.newSwitch("OperationNotPermitted", "Too many concurrent associations are refused as OperationNotPermitted.", &u.OperationNotPermitted),
-		s.newSwitch("DefaultRouteNotFound", "Deleting an automatic route is refused as InvalidClientVpnRouteNotFound.", &u.DefaultRouteNotFound),
-		s.newSwitch("EndpointsByTag", "Endpoints may be filtered by their tags.", &u.EndpointsByTag),
-		s.newSwitch("NamesFederatedUsers", "Connections name federated users, who may be terminated by name.", &u.NamesFederatedUsers),
-		s.newSwitch("AssociatingIsFree", "An association is billed from associated on, not from the call.", &u.AssociatingIsFree),
-		s.newSwitch("DisassociatingIsBilled", "An association is billed until it is gone, not until the call that ended it.", &u.DisassociatingIsBilled),
+	return []switches.Switch{
+		switches.Bool(&s.mu, "Throttle", "Requests are limited to the rates that AWS documents.", &s.cfg.Throttle),
+		switches.Bool(&s.mu, "AllRoutesLost", "Any disassociation deletes every manual route, not only those through its subnet.", &u.AllRoutesLost),
+		switches.Bool(&s.mu, "ConnectionsCut", "A disassociation ends its subnet's connections even while other networks remain.", &u.ConnectionsCut),
+		switches.Bool(&s.mu, "RoutesWhileAssociating", "A route may be made while the first association is still on its way.", &u.RoutesWhileAssociating),
+		switches.Bool(&s.mu, "AssociationExists", "A second association of a subnet is refused as ClientVpnEndpointAssociationExists.", &u.AssociationExists),
+		switches.Bool(&s.mu, "AssociateWhileLeaving", "A subnet may be associated again while it is still disassociating.", &u.AssociateWhileLeaving),
+		switches.Bool(&s.mu, "TokensOutlive", "A client token answers with its old association after that is gone.", &u.TokensOutlive),
+		switches.Bool(&s.mu, "SharedSubnets", "A subnet shared by another account may be associated.", &u.SharedSubnets),
+		switches.Bool(&s.mu, "GroupsForgotten", "The endpoint forgets its VPC and security groups with its last association.", &u.GroupsForgotten),
+		switches.Bool(&s.mu, "GroupsWhileClosed", "Security groups may be applied while nothing is associated.", &u.GroupsWhileClosed),
+		switches.Bool(&s.mu, "RoutesAreFree", "Routes on their way do not count among ten concurrent operations.", &u.RoutesAreFree),
+		switches.Bool(&s.mu, "OperationNotPermitted", "Too many concurrent associations are refused as OperationNotPermitted.", &u.OperationNotPermitted),
+		switches.Bool(&s.mu, "DefaultRouteNotFound", "Deleting an automatic route is refused as InvalidClientVpnRouteNotFound.", &u.DefaultRouteNotFound),
+		switches.Bool(&s.mu, "EndpointsByTag", "Endpoints may be filtered by their tags.", &u.EndpointsByTag),
+		switches.Bool(&s.mu, "NamesFederatedUsers", "Connections name federated users, who may be terminated by name.", &u.NamesFederatedUsers),
+		switches.Bool(&s.mu, "AssociatingIsFree", "An association is billed from associated on, not from the call.", &u.AssociatingIsFree),
+		switches.Bool(&s.mu, "DisassociatingIsBilled", "An association is billed until it is gone, not until the call that ended it.", &u.DisassociatingIsBilled),
 	}
-}
-
-// newSwitch flips value, which belongs to s.cfg and is guarded by s.mu from New on.
-func (s *Server) newSwitch(name, about string, value *bool) Switch {
-	return Switch{Name: name, About: about,
-		On: func() bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return *value
-		},
-		Set: func(on bool) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			*value = on
-		}}
 }
