@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,7 @@ type demoOptions struct {
 	program        string // the functions' program, made already; empty: build it
 	iterations     int    // of the stand-in directory's password hashes; 0: as many as it takes by itself
 	directory      directoryOptions
+	samlMetadata   string // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
 	stdout, stderr io.Writer
 }
 
@@ -49,7 +51,8 @@ func demoCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Run the whole chain on this machine, with strict stand-ins for the AWS parts",
 		Long: `Run the whole chain on this machine: browser, load balancer, Cognito, Identity Center, directory, Lambda, EC2's Client VPN,
 DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the functions are
-the real ones. Nothing leaves this machine, but for what --directory asks of a directory, and nothing costs money.`,
+the real ones. Nothing leaves this machine, but for what --directory and --saml-metadata ask of those whom they name, and
+nothing costs money.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
@@ -83,6 +86,7 @@ the real ones. Nothing leaves this machine, but for what --directory asks of a d
 	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
 	f.StringVar(&o.sabotage, "sabotage", "", "break one hop: "+strings.Join(sabotages, ", "))
 	f.StringSliceVar(&o.unconfirmed, "unconfirmed", nil, "let a stand-in behave the other way where AWS's documents leave it open: names as in the console, or all")
+	f.StringVar(&o.samlMetadata, "saml-metadata", "", "let the user pool sign people in at this SAML identity provider instead of Identity Center: its metadata's URL, read at the first sign-in")
 	o.directory.flags(c)
 	return c
 }
@@ -99,6 +103,9 @@ func (o *demoOptions) check(port, associate bool) error {
 		return fmt.Errorf("--on-visit %s: choose look or open", o.onVisit)
 	}
 	if err := o.directory.check(o); err != nil {
+		return err
+	}
+	if err := o.checkSAML(); err != nil {
 		return err
 	}
 	if o.associate < 0 || o.minute < time.Second {
@@ -126,6 +133,24 @@ func (o *demoOptions) check(port, associate bool) error {
 		if o.dir, err = filepath.Abs(o.dir); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkSAML says what is wrong with --saml-metadata before anything is asked of anybody.
+func (o *demoOptions) checkSAML() error {
+	if o.samlMetadata == "" {
+		return nil
+	}
+	u, err := url.Parse(o.samlMetadata)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("--saml-metadata %s: want the URL of a SAML metadata document", o.samlMetadata)
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--saml-metadata %s: want https; whoever can change the metadata on its way signs in as anybody", o.samlMetadata)
+	}
+	if o.tour {
+		return errors.New("--tour knows Identity Center's pages only: leave out --saml-metadata, or --tour")
 	}
 	return nil
 }
@@ -160,7 +185,11 @@ func (w *world) greet() {
 	fmt.Fprintf(out, "         The browser will warn about the certificate: the demo signs its own (%s).\n", i.CAFile)
 	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide. Or start with --open,\n")
 	fmt.Fprintf(out, "         which brings a browser with a throw-away profile that accepts it.\n\n")
-	if w.real == nil || len(i.Users) > 0 {
+	if i.SAML != nil {
+		fmt.Fprintf(out, "  Sign in at the identity provider of %s. It must know this service provider:\n", w.o.samlMetadata)
+		fmt.Fprintf(out, "         ACS URL   %s (POST binding)\n         Audience  %s (the SP's entity ID)\n", i.SAML.ACSURL, i.SAML.Audience)
+		fmt.Fprintf(out, "         NameID    any format that stays the same for a person; an attribute named Email is shown as the address\n\n")
+	} else if w.real == nil || len(i.Users) > 0 {
 		fmt.Fprintf(out, "  Sign in as one of\n")
 	} else {
 		fmt.Fprintf(out, "  Sign in as a member of %s in %s, with the password there\n", strings.Join(w.o.directory.groups, " or "), w.real.cfg.Domain)
@@ -168,8 +197,10 @@ func (w *world) greet() {
 	for _, u := range i.Users {
 		fmt.Fprintf(out, "         %-8s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(out, "         At the first sign-in a QR code is shown: scan it with an authenticator app, or paste its\n")
-	fmt.Fprintf(out, "         text key into the pocket authenticator of the console.\n\n")
+	if i.SAML == nil {
+		fmt.Fprintf(out, "         At the first sign-in a QR code is shown: scan it with an authenticator app, or paste its\n")
+		fmt.Fprintf(out, "         text key into the pocket authenticator of the console.\n\n")
+	}
 	fmt.Fprintf(out, "  Console  %s\n", i.ConsoleURL)
 	fmt.Fprintf(out, "  Details  %s\n", filepath.Join(w.o.dir, "demo.json"))
 	fmt.Fprintf(out, "  Log      %s\n\n", filepath.Join(w.o.dir, "demo.log"))
@@ -193,6 +224,13 @@ type demoInfo struct {
 	EndpointID string     `json:"endpoint_id"`
 	SubnetIDs  []string   `json:"subnet_ids"`
 	ConsoleURL string     `json:"console_url"`
+	SAML       *demoSAML  `json:"saml,omitempty"` // with --saml-metadata: what its identity provider must be told
+}
+
+// demoSAML is the user pool as a service provider.
+type demoSAML struct {
+	ACSURL   string `json:"acs_url"`
+	Audience string `json:"audience"`
 }
 
 type demoUser struct {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -250,11 +251,15 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
+	provider := site
+	if w.o.samlMetadata != "" { // which may be anywhere, with a certificate that this system trusts
+		provider = http.DefaultClient
+	}
 	pool, err := cognito.New(cognito.Config{
 		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
 		AttributeMapping: map[string]string{"email": "Email"}, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
 		LogoutURLs: []string{vpnURL + "/signed-out"}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
-		Client: site, StateFile: w.file("cognito"), Log: w.log,
+		Client: provider, StateFile: w.file("cognito"), Log: w.log,
 	})
 	if err != nil {
 		return err
@@ -265,7 +270,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if w.idc, err = identitycenter.New(idc); err != nil {
 		return err
 	}
-	pool.SetMetadataURL(w.idc.MetadataURL())
+	pool.SetMetadataURL(cmp.Or(w.o.samlMetadata, w.idc.MetadataURL()))
 
 	// EC2, DynamoDB, Scheduler.
 	if w.ec2, err = ec2.New(ec2.Config{
@@ -311,7 +316,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 	logout := poolURL + "/logout?" + url.Values{"client_id": {pool.ClientID()}, "logout_uri": {vpnURL + "/signed-out"}}.Encode()
-	if err := w.writeConfig(balancer.ARN(), pool.ClientID(), pool.Issuer(), logout, []string{poolURL, idcURL}); err != nil {
+	if err := w.writeConfig(balancer.ARN(), pool.ClientID(), pool.Issuer(), logout, w.signInOrigins(poolURL, idcURL)); err != nil {
 		return err
 	}
 
@@ -356,7 +361,11 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	for _, s := range demoSubnets {
 		w.info.SubnetIDs = append(w.info.SubnetIDs, s.ID)
 	}
-	_, _, w.info.Users = w.known()
+	if w.o.samlMetadata != "" {
+		w.info.SAML = &demoSAML{ACSURL: pool.ACSURL(), Audience: pool.Audience()}
+	} else {
+		_, _, w.info.Users = w.known()
+	}
 	return nil
 }
 
@@ -442,6 +451,18 @@ func (w *world) client(roots *x509.CertPool) *http.Client {
 	t.Proxy = nil
 	t.DialContext = dialLocalhost
 	return &http.Client{Transport: t}
+}
+
+// signInOrigins are whose pages lead to the product's at the end of a sign-in.
+func (w *world) signInOrigins(pool, identityCenter string) []string {
+	if w.o.samlMetadata == "" {
+		return []string{pool, identityCenter}
+	}
+	u, err := url.Parse(w.o.samlMetadata)
+	if err != nil || u.Scheme != "https" { // a page without TLS gets no say in what the product's pages do
+		return []string{pool}
+	}
+	return []string{pool, u.Scheme + "://" + u.Host}
 }
 
 // dialLocalhost dials loopback for every name under .localhost (RFC 6761 section 6.3), and nothing that is not loopback.
