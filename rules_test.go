@@ -56,13 +56,14 @@ var imports = []struct {
 		"the test command must run when nothing else compiles"},
 	{"internal/standin/statefile", "", "", "shared by stand-ins; it knows none of them"},
 	{"internal/standin/switches", "", "", "shared by stand-ins; it knows none of them"},
+	{"internal/standin/wiretap", "", "", "it hears every stand-in and knows none of them"},
 	{"internal/standin/sigv4", "", "", "shared by stand-ins; it knows none of them"},
 	{"internal/standin/certs", "internal/standin/statefile", "", "the demo's own, and no stand-in's"},
 	{"internal/standin/alb", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "",
 		"a stand-in that shares the product's types shares its mistakes; and one that imports another can only be used with it"},
-	{"internal/standin/cognito", "internal/standin/statefile internal/standin/switches", "", "as alb"},
-	{"internal/standin/console", "internal/standin/statefile internal/standin/switches", "", "as alb"},
-	{"internal/standin/directory", "internal/standin/statefile internal/standin/switches", "", "as alb"},
+	{"internal/standin/cognito", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
+	{"internal/standin/console", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
+	{"internal/standin/directory", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
 	{"internal/standin/dynamodb", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/ec2", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/identitycenter", "internal/standin/statefile internal/standin/switches", "internal/standin/directory", "as alb"},
@@ -72,7 +73,7 @@ var imports = []struct {
 	{"cmd/nightlatch", "internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
-		"internal/standin/sigv4 internal/standin/statefile internal/standin/switches", "",
+		"internal/standin/sigv4 internal/standin/statefile internal/standin/switches internal/standin/wiretap", "",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
 }
 
@@ -112,6 +113,7 @@ var standardOnly = map[string]string{
 	"internal/latch/latchtest":   "as latch",
 	"internal/check":             "it must start on a machine that has Go and git and no module yet",
 	"internal/standin/statefile": "every stand-in imports it",
+	"internal/standin/wiretap":   "what it shows must be readable without knowing any SDK",
 	"internal/standin/switches":  "every stand-in imports it",
 	"internal/standin/sigv4":     "every stand-in imports it, and it is compared with the SDK's signer",
 }

@@ -147,9 +147,12 @@ func (d *running) told(t *testing.T, skip int, words ...string) {
 
 // secrets are what must never be in a log, each with what it is.
 type secrets struct {
-	mu   sync.Mutex // guards seen
-	seen map[string]string
+	mu      sync.Mutex // guards the rest
+	seen    map[string]string
+	decoded map[string]bool // what the console showed of the hops' messages
 }
+
+func newSecrets() *secrets { return &secrets{seen: map[string]string{}, decoded: map[string]bool{}} }
 
 func (s *secrets) add(what, value string) {
 	s.mu.Lock()
@@ -191,10 +194,44 @@ func (s *secrets) check(t *testing.T, text string) {
 	}
 }
 
-// noting is a browser's transport that notes every secret that passes.
+// look at every hop's last message as the console shows it.
+func (d *running) look() {
+	for _, hop := range []string{"alb", "cognito", "identity-center", "lambda", "ec2", "dynamodb", "scheduler", "alb-keys", "cognito-idp"} {
+		text := d.tap.Last(hop)
+		d.secrets.mu.Lock()
+		d.secrets.decoded[text] = true
+		d.secrets.mu.Unlock()
+	}
+}
+
+// checkDecoded looks for what somebody who reads the messages wants to see, and for every secret.
+func (s *secrets) checkDecoded(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	all := strings.Join(slices.Collect(maps.Keys(s.decoded)), "\n")
+	s.mu.Unlock()
+	s.check(t, all)
+	for what, want := range map[string]string{
+		"an authentication request":  "<samlp:AuthnRequest",
+		"an assertion's subject":     "<saml:NameID",
+		"who types a password":       "username = alice",
+		"a token's claims":           `"token_use": "access"`,
+		"the load balancer's signer": `"signer": "arn:aws:elasticloadbalancing:`,
+		"the table's item":           `"TableName": "nightlatch"`,
+		"EC2's answer":               "<DescribeClientVpnTargetNetworksResponse",
+		"the schedule's target":      "disassociateClientVpnTargetNetwork",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no decoded message shows %s: %s", what, want)
+		}
+	}
+}
+
+// noting is a browser's transport that notes every secret that passes, and looks at the messages then.
 type noting struct {
 	http.RoundTripper
 	*secrets
+	look func()
 }
 
 var secretFields = []string{"password", "code", "SAMLResponse", "RelayState", "token", "flow", "state", "client_secret"}
@@ -223,6 +260,7 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	n.note(r.URL.Query())
 	resp, err := n.RoundTripper.RoundTrip(r)
+	n.look()
 	if err == nil {
 		for _, c := range resp.Cookies() {
 			n.add("cookie", c.Value)
@@ -246,7 +284,7 @@ func (d *running) browser(t *testing.T, user string) *tourist {
 	transport.Proxy, transport.DialContext = nil, dialLocalhost
 	t.Cleanup(transport.CloseIdleConnections)
 	return &tourist{ctx: t.Context(), info: d.info, user: demoUser{user, d.state.Passwords[user]}, out: io.Discard, browser: &http.Client{
-		Transport: noting{transport, d.secrets}, Jar: jar, Timeout: 30 * time.Second,
+		Transport: noting{transport, d.secrets, d.look}, Jar: jar, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -365,7 +403,7 @@ const asJSON, asForm = "application/json", "application/x-www-form-urlencoded"
 
 func TestDemoAgainstBadInput(t *testing.T) {
 	t.Parallel()
-	s := &secrets{seen: map[string]string{}}
+	s := newSecrets()
 	dir := t.TempDir()
 	o := options(t, dir)
 	d := start(t, o, s)
@@ -902,6 +940,7 @@ func TestDemoAgainstBadInput(t *testing.T) {
 			t.Errorf("the stop took %v", took)
 		}
 		d.secrets.check(t, d.logText(t))
+		d.secrets.checkDecoded(t)
 	})
 }
 
@@ -1114,7 +1153,7 @@ func TestDemoOnVisitOpen(t *testing.T) {
 	t.Parallel()
 	o := options(t, t.TempDir())
 	o.onVisit = "open"
-	d := start(t, o, &secrets{seen: map[string]string{}})
+	d := start(t, o, newSecrets())
 	b := d.browser(t, "alice")
 	d.signIn(t, b)
 	person := http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}}

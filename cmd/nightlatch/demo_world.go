@@ -35,6 +35,7 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/wiretap"
 )
 
 // The demo's account.
@@ -109,6 +110,7 @@ type world struct {
 	log   *slog.Logger
 	sink  *logFile // demo.log
 	ring  *console.Ring
+	tap   wiretap.Tap
 	ca    *certs.Authority
 	sites *tls.Config // the certificate of every site under .localhost
 	*faults
@@ -322,12 +324,12 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 
 	// AWS at two addresses: by name for the functions, through the proxy; and plain for command lines.
 	services := map[string]http.Handler{
-		hostEC2:       w.breakable("ec2", unavailableEC2, w.failing(w.ec2.Handler())),
-		hostDynamoDB:  w.breakable("dynamodb", unavailableDynamoDB, tables.Handler()),
-		hostScheduler: w.breakable("scheduler", unavailableREST, w.scheduler.Handler()),
-		hostLambda:    w.breakable("lambda", unavailableREST, w.beatless(functions.Handler())),
-		hostKeys:      w.breakable("key-server", unavailablePlain, balancer.KeyHandler()),
-		hostIDP:       w.breakable("cognito", unavailablePlain, pool.IDPHandler()),
+		hostEC2:       w.tap.Hear("ec2", w.breakable("ec2", unavailableEC2, w.failing(w.ec2.Handler()))),
+		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, tables.Handler())),
+		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
+		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(functions.Handler()))),
+		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, balancer.KeyHandler())),
+		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, pool.IDPHandler())),
 	}
 	named, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -350,9 +352,9 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	w.serve("aws", w.listeners["aws"], gateway(services))
 	w.serve("aws by name", tls.NewListener(named, names), byHost(services))
 	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
-	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.breakable("cognito", unavailablePlain, pool.Handler()))
-	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.signInBroken(w.idc.Handler()))
-	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.breakable("alb", unavailablePlain, balancer.Handler()))
+	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.tap.Hear("cognito", w.breakable("cognito", unavailablePlain, pool.Handler())))
+	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.tap.Hear("identity-center", w.signInBroken(w.idc.Handler())))
+	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.tap.Hear("alb", w.breakable("alb", unavailablePlain, balancer.Handler())))
 	w.serve("console", w.listeners["console"], cons.Handler())
 	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, functions.Run, w.scheduler.Run)
 
@@ -440,7 +442,7 @@ func (w *world) console(vpnURL string, rotate func() error) (*console.Console, e
 		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
 		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(rotate), Unconfirmed: w.unconfirmed(),
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
-		Ring:  w.ring, StateFile: w.file("console"), Log: w.log,
+		Ring:  w.ring, Decoded: w.tap.Last, StateFile: w.file("console"), Log: w.log,
 	})
 }
 

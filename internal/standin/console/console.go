@@ -16,6 +16,7 @@
 //	GET    /api/breaks/{name}            {"name", "about", "on"}
 //	POST   /api/breaks/{name}            {"on": true} -> 200, as GET
 //	POST   /api/chores/{name}            {} -> 204
+//	GET    /api/hops/{name}/last         {"name", "label", "at", "text"}: the last message at a hop, decoded
 //
 // A failure is {"error": "a sentence that says what to do"}.
 //
@@ -73,7 +74,10 @@ type Config struct {
 	Unconfirmed []switches.Switch
 	// Chores are what an administrator does now and then, a button each.
 	Chores []Chore
-	Ring   *Ring // that the stand-ins log to; nil: an empty one
+	// Decoded is the last exchange of a hop in words, without its secrets; empty: nothing was heard, and the page shows
+	// what the hop logged. nil: nothing is heard anywhere.
+	Decoded func(hop string) string
+	Ring    *Ring // that the stand-ins log to; nil: an empty one
 	// Hosts are the Host headers that are answered: "console.localhost:8446", "127.0.0.1:8446".
 	Hosts     []string
 	StateFile string // keeps the pocket authenticator's keys; empty: memory only
@@ -188,7 +192,7 @@ func New(c Config) (*Console, error) {
 	if s.keys, err = openAuthenticator(c.StateFile); err != nil {
 		return nil, err
 	}
-	if s.page, err = template.New("console.html").Funcs(template.FuncMap{"blank": func() blanks { return blanks{} }}).ParseFS(assets, "assets/console.html"); err != nil {
+	if s.page, err = template.New("console.html").Funcs(template.FuncMap{"blank": func() blanks { return blanks{} }}).ParseFS(assets, "assets/*.html"); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
 	}
 	if s.css, err = s.asset("console.css", "text/css; charset=utf-8"); err != nil {
@@ -219,6 +223,8 @@ func (s *Console) Handler() http.Handler {
 
 	mux.HandleFunc("GET /api/state", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, s.state(time.Now())) })
 	mux.HandleFunc("GET /api/hops", s.hops)
+	mux.HandleFunc("GET /api/hops/{name}/last", s.getLast)
+	mux.HandleFunc("GET /hops/{name}", s.showLast)
 	mux.HandleFunc("GET /api/authenticator", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, s.keys.codes(time.Now())) })
 	mux.HandleFunc("GET /api/breaks/{name}", s.getBreak)
 	for pattern, do := range map[string]func(*http.Request) (int, any, error){

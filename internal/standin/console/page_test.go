@@ -114,6 +114,8 @@ func (k *walker) fill(n *html.Node, data any, rendered bool) {
 			same("text", s.Text(), words(k.at(data, a.Val)))
 		case name == "value", name == "initial":
 			same("value", s.AttrOr("value", ""), words(k.at(data, a.Val)))
+		case name == "href":
+			same("href", s.AttrOr("href", ""), words(k.at(data, a.Val)))
 		case name == "if", name == "unless":
 			_, hidden := s.Attr("hidden")
 			same("hidden", fmt.Sprint(hidden), fmt.Sprint(truth(k.at(data, a.Val)) == (name == "unless")))

@@ -2,7 +2,9 @@ package console_test
 
 import (
 	"fmt"
+	"html"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -120,6 +122,44 @@ func TestChainShowsTheLastMessageOfEachHop(t *testing.T) {
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %+v, want %+v", name, got[name], want)
+		}
+	}
+}
+
+func TestLastMessageDecoded(t *testing.T) {
+	heard := map[string]string{"alb": "GET /\n<script>alert(1)</script>"}
+	w := newWorld(t, func(c *console.Config) { c.Decoded = func(hop string) string { return heard[hop] } })
+	log := slog.New(w.ring)
+	log.Info("hop", "to", "alb", "what", "GET /", "status", 302)
+	log.Info("hop", "to", "directory", "what", "search", "detail", "base DC=corp,DC=example", "status", 0)
+	log.Info("hop", "to", "cognito", "what", "POST /oauth2/token", "status", 200)
+	log.Warn("refused", "to", "cognito", "why", "the state does not match")
+	for hop, want := range map[string]string{
+		"alb":       heard["alb"],
+		"directory": "search\nbase DC=corp,DC=example\nLDAP 0",
+		"cognito":   "the state does not match\nrefused",
+		"ec2":       "No message yet.",
+	} {
+		var got struct{ Name, Label, At, Text string }
+		w.json("GET", "/api/hops/"+hop+"/last", "", &got)
+		if got.Name != hop || got.Text != want || got.Label == "" || (got.At == "") != (hop == "ec2") {
+			t.Errorf("%s: %+v, want the text %q, and a time if there was a message", hop, got, want)
+		}
+		page := w.do("GET", "/hops/"+hop, "")
+		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), html.EscapeString(want)) || strings.Contains(page.Body.String(), "<script") {
+			t.Errorf("the page of %s is %d without %q, or holds markup of a message: %s", hop, page.Code, want, page.Body)
+		}
+	}
+	if rec := w.do("GET", "/hops/nobody", ""); rec.Code != http.StatusNotFound || !strings.Contains(rec.Body.String(), `no hop "nobody"`) {
+		t.Errorf("a hop that is none: %d %s", rec.Code, rec.Body)
+	}
+	var s struct {
+		Chain struct{ SignIn []struct{ Name, Last string } }
+	}
+	w.json("GET", "/api/state", "", &s)
+	for _, h := range s.Chain.SignIn {
+		if want := map[string]string{"alb": "/hops/alb", "cognito": "/hops/cognito", "directory": "/hops/directory"}[h.Name]; h.Last != want {
+			t.Errorf("%s links to %q, want %q", h.Name, h.Last, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,7 @@ type hopView struct {
 	What     string `json:"what"`
 	Said     string `json:"said"` // status, took, how long ago
 	Why      string `json:"why"`  // of a refusal in the last minute
+	Last     string `json:"last"` // path of the page with the last message; empty while there is none
 }
 
 type endpointView struct {
@@ -237,7 +239,7 @@ func viewHop(name string, t tally, now time.Time) hopView {
 			v.Mark, latest = "bad", t.refusal.At
 		}
 	}
-	v.Recent = now.Sub(latest) < recently
+	v.Recent, v.Last = now.Sub(latest) < recently, "/hops/"+url.PathEscape(name)
 	return v
 }
 
@@ -400,14 +402,18 @@ type blanks struct {
 // index shows the page.
 func (s *Console) index(w http.ResponseWriter, r *http.Request) { s.render(w, http.StatusOK, "") }
 
-// render writes the whole page or, when the template fails, none of it.
+// render writes the page, with what went wrong if anything did.
 func (s *Console) render(w http.ResponseWriter, status int, say string) {
-	var b bytes.Buffer
-	err := s.page.Execute(&b, struct {
+	s.write(w, status, "console.html", struct {
 		state
 		Error, CSS, JS string
 	}{s.state(time.Now()), say, s.css, s.js})
-	if err != nil {
+}
+
+// write writes the whole page or, when the template fails, none of it.
+func (s *Console) write(w http.ResponseWriter, status int, page string, data any) {
+	var b bytes.Buffer
+	if err := s.page.ExecuteTemplate(&b, page, data); err != nil {
 		s.c.Log.Error("console page", "err", err)
 		http.Error(w, "the page could not be rendered; the demo's log says why", http.StatusInternalServerError)
 		return

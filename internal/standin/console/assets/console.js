@@ -1,6 +1,7 @@
 // The page works without this file. With it nobody has to press "Refresh": each second it asks the API for the state and
 // puts the words where the HTML says they belong, always as text:
 //   data-text="path"      the element's text            data-value="path"   an input's value
+//   data-href="path"      a link's address
 //   data-set-x="path"     the attribute data-x          data-initial="path" an input's value when its row is made
 //   data-if/unless="path" whether it is shown           data-list="path"    its rows: one <template>, keyed by data-id;
 //                                                       children without a data-key are no rows and stay
@@ -17,6 +18,7 @@
     // Only a changed text is announced by a screen reader, and an unchanged one keeps what was selected in it.
     if (d.text !== undefined && el.textContent !== words(at(data, d.text))) el.textContent = words(at(data, d.text));
     if (d.value !== undefined) el.value = words(at(data, d.value));
+    if (d.href !== undefined) el.setAttribute("href", words(at(data, d.href)));
     if (d.if !== undefined) el.hidden = !at(data, d.if);
     if (d.unless !== undefined) el.hidden = !!at(data, d.unless);
     for (const name of Object.keys(d)) {
