@@ -84,7 +84,7 @@ nothing costs money.`,
 	f.BoolVar(&o.open, "open", false, "open a browser with a throw-away profile that accepts the demo's certificate")
 	f.StringVar(&o.onVisit, "on-visit", "look", "what visiting the page does: look, or open after a countdown")
 	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
-	f.StringVar(&o.sabotage, "sabotage", "", "break one hop: "+strings.Join(sabotages, ", "))
+	f.StringVar(&o.sabotage, "sabotage", "", "break one thing: "+strings.Join(sabotageNames(), ", "))
 	f.StringSliceVar(&o.unconfirmed, "unconfirmed", nil, "let a stand-in behave the other way where AWS's documents leave it open: names as in the console, or all")
 	f.StringVar(&o.samlMetadata, "saml-metadata", "", "let the user pool sign people in at this SAML identity provider instead of Identity Center: its metadata's URL, read at the first sign-in")
 	o.directory.flags(c)
@@ -96,8 +96,8 @@ func (o *demoOptions) check(port, associate bool) error {
 	if o.port < 0 || o.port > maxPort {
 		return fmt.Errorf("--port %d: choose the first of six ports between 1 and %d, or 0", o.port, maxPort)
 	}
-	if o.sabotage != "" && !slices.Contains(sabotages, o.sabotage) {
-		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(sabotages, ", "))
+	if o.sabotage != "" && !slices.Contains(sabotageNames(), o.sabotage) {
+		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(sabotageNames(), ", "))
 	}
 	if o.onVisit != "look" && o.onVisit != "open" {
 		return fmt.Errorf("--on-visit %s: choose look or open", o.onVisit)

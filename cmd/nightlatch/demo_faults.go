@@ -9,37 +9,60 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
-// sabotages are the hops that can be broken, in the order in which a journey meets them.
-var sabotages = []string{"alb", "cognito", "identity-center", "directory", "lambda", "key-server", "dynamodb", "ec2", "scheduler", "association", "beat"}
+// fault is something that can be broken.
+type fault struct {
+	name, about string
+	blame       string        // the hop at which the tour then ends; empty: the journey takes longer, and ends well
+	ahead       time.Duration // how wrong a clock is
+}
 
-var sabotageAbout = map[string]string{
-	"alb":             "the load balancer answers 503",
-	"cognito":         "the user pool answers 503",
-	"identity-center": "Identity Center answers 503",
-	"directory":       "the directory drops every connection",
-	"lambda":          "Lambda refuses to invoke the function",
-	"key-server":      "the load balancer's public keys cannot be had",
-	"dynamodb":        "DynamoDB answers 500",
-	"ec2":             "EC2 answers 503",
-	"scheduler":       "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made",
-	"association":     "every association ends in association-failed",
-	"beat":            "the schedule's calls of the beat function fail",
+// sabotages are in the order in which a journey meets them.
+var sabotages = []fault{
+	{"alb", "the load balancer answers 503", "alb", 0},
+	{"cognito", "the user pool answers 503", "cognito", 0},
+	{"identity-center", "Identity Center answers 503", "identity-center", 0},
+	{"directory", "the directory drops every connection", "directory", 0},
+	{"lambda", "Lambda refuses to invoke the function", "lambda", 0},
+	{"key-server", "the load balancer's public keys cannot be had", "key-server", 0},
+	{"dynamodb", "DynamoDB answers 500", "dynamodb", 0},
+	{"ec2", "EC2 answers 503", "ec2", 0},
+	{"throttle", "another program uses up EC2's request rate: every other request is refused", "", 0},
+	{"scheduler", "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made", "scheduler", 0},
+	{"association", "every association ends in association-failed", "association", 0},
+	{"beat", "the schedule's calls of the beat function fail", "beat", 0},
+	{"clock-phone", "the pocket authenticator's clock is five minutes slow", "identity-center", -5 * time.Minute},
+}
+
+func sabotageNames() []string {
+	var names []string
+	for _, s := range sabotages {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // faults are the breakages that are switched on.
 type faults struct {
-	mu sync.Mutex // guards on
-	on map[string]bool
+	mu     sync.Mutex // guards on and asked
+	on     map[string]bool
+	asked  int // requests of EC2 while its rate is used up
+	clocks map[string]*switches.Clock
 }
 
 func newFaults(first string) *faults {
-	f := &faults{on: map[string]bool{}}
-	if first != "" {
-		f.on[first] = true
+	f := &faults{on: map[string]bool{}, clocks: map[string]*switches.Clock{}}
+	for _, s := range sabotages {
+		if s.ahead != 0 {
+			f.clocks[s.name] = &switches.Clock{}
+		}
+		if s.name == first {
+			f.set(s, true)
+		}
 	}
 	return f
 }
@@ -50,17 +73,22 @@ func (f *faults) broken(name string) bool {
 	return f.on[name]
 }
 
-func (f *faults) set(name string, on bool) {
+func (f *faults) set(s fault, on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.on[name] = on
+	f.on[s.name] = on
+	if c := f.clocks[s.name]; c != nil && on {
+		c.Put(s.ahead)
+	} else if c != nil {
+		c.Put(0)
+	}
 }
 
 func (w *world) consoleBreaks() []switches.Switch {
 	var out []switches.Switch
-	for _, name := range sabotages {
-		out = append(out, switches.Switch{Name: name, About: sabotageAbout[name],
-			On: func() bool { return w.broken(name) }, Set: func(on bool) { w.set(name, on) }})
+	for _, s := range sabotages {
+		out = append(out, switches.Switch{Name: s.name, About: s.about,
+			On: func() bool { return w.broken(s.name) }, Set: func(on bool) { w.set(s, on) }})
 	}
 	return out
 }
@@ -122,6 +150,22 @@ func (w *world) signInBroken(h http.Handler) http.Handler {
 	})
 }
 
+// throttled lets every other request through while another program is said to use EC2's request rate up.
+func (w *world) throttled(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.faults.mu.Lock()
+		refuse := w.on["throttle"] && w.asked%2 == 0
+		w.asked++
+		w.faults.mu.Unlock()
+		if refuse {
+			w.log.Warn("refused", "to", "ec2", "why", "RequestLimitExceeded, on purpose")
+			refusedEC2(rw, "RequestLimitExceeded", "Request limit exceeded.")
+			return
+		}
+		h.ServeHTTP(rw, r)
+	})
+}
+
 // failing lets every association fail while that is switched on.
 func (w *world) failing(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -152,10 +196,14 @@ func unavailablePlain(rw http.ResponseWriter) {
 }
 
 func unavailableEC2(rw http.ResponseWriter) {
+	refusedEC2(rw, "Unavailable", "The server is overloaded and can't handle the request.")
+}
+
+func refusedEC2(rw http.ResponseWriter, code, message string) {
 	rw.Header().Set("Content-Type", "text/xml;charset=UTF-8")
 	rw.WriteHeader(http.StatusServiceUnavailable)
-	io.WriteString(rw, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+
-		`<Response><Errors><Error><Code>Unavailable</Code><Message>The server is overloaded and can't handle the request.</Message></Error></Errors><RequestID>00000000-0000-0000-0000-000000000000</RequestID></Response>`)
+	fmt.Fprintf(rw, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors>"+
+		"<RequestID>00000000-0000-0000-0000-000000000000</RequestID></Response>", code, message)
 }
 
 func unavailableDynamoDB(rw http.ResponseWriter) {

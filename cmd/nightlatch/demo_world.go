@@ -324,7 +324,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 
 	// AWS at two addresses: by name for the functions, through the proxy; and plain for command lines.
 	services := map[string]http.Handler{
-		hostEC2:       w.tap.Hear("ec2", w.breakable("ec2", unavailableEC2, w.failing(w.ec2.Handler()))),
+		hostEC2:       w.tap.Hear("ec2", w.breakable("ec2", unavailableEC2, w.throttled(w.failing(w.ec2.Handler())))),
 		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, tables.Handler())),
 		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
 		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(functions.Handler()))),
@@ -442,7 +442,7 @@ func (w *world) console(vpnURL string, rotate func() error) (*console.Console, e
 		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
 		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(rotate), Unconfirmed: w.unconfirmed(),
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
-		Ring:  w.ring, Decoded: w.tap.Last, StateFile: w.file("console"), Log: w.log,
+		Ring:  w.ring, Decoded: w.tap.Last, Phone: w.clocks["clock-phone"], StateFile: w.file("console"), Log: w.log,
 	})
 }
 

@@ -23,8 +23,6 @@ import (
 	"time"
 
 	"github.com/PuerkitoBio/goquery"
-	"github.com/pquerna/otp"
-	"github.com/pquerna/otp/totp"
 
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 )
@@ -304,14 +302,10 @@ func (t *tourist) secondFactor() (string, error) {
 		return "", err
 	}
 	if uri, first := d.Find("#otpauth").Attr("href"); first {
-		key, err := otp.NewKeyFromURL(uri)
-		if err != nil {
-			return "", fmt.Errorf("the otpauth link: %w", err)
-		}
 		if err := t.console(http.MethodPost, "authenticator", map[string]string{"uri": uri}, nil); err != nil {
 			return "", err
 		}
-		code, err := totp.GenerateCode(key.Secret(), time.Now())
+		code, _, err := t.phone()
 		if err != nil {
 			return "", err
 		}
@@ -322,32 +316,41 @@ func (t *tourist) secondFactor() (string, error) {
 	}
 	// A code that was used before is refused; the next one comes within half a minute.
 	for range 3 {
-		type shown struct {
-			Account, Code string
-			SecondsLeft   int64
-		}
-		var codes []shown
-		if err := t.console(http.MethodGet, "authenticator", nil, &codes); err != nil {
+		code, left, err := t.phone()
+		if err != nil {
 			return "", err
 		}
-		i := slices.IndexFunc(codes, func(c shown) bool {
-			name, _, _ := strings.Cut(c.Account, "@")
-			return name == t.user.Username
-		})
-		if i < 0 {
-			return "", fmt.Errorf("%s has an authenticator already, and the pocket authenticator does not know its key: paste it there", t.user.Username)
-		}
-		if err := t.submit("code", url.Values{"code": {codes[i].Code}}); err != nil {
+		if err := t.submit("code", url.Values{"code": {code}}); err != nil {
 			return "", err
 		}
 		if t.signedResponse() == nil {
 			return "code accepted", nil
 		}
-		if err := t.pause(time.Duration(codes[i].SecondsLeft+1) * time.Second); err != nil {
+		if err := t.pause(left + time.Second); err != nil {
 			return "", err
 		}
 	}
 	return "", t.signedResponse()
+}
+
+// phone reads the code that the pocket authenticator shows, and how long it does.
+func (t *tourist) phone() (string, time.Duration, error) {
+	type shown struct {
+		Account, Code string
+		SecondsLeft   int64
+	}
+	var codes []shown
+	if err := t.console(http.MethodGet, "authenticator", nil, &codes); err != nil {
+		return "", 0, err
+	}
+	i := slices.IndexFunc(codes, func(c shown) bool {
+		name, _, _ := strings.Cut(c.Account, "@")
+		return name == t.user.Username
+	})
+	if i < 0 {
+		return "", 0, fmt.Errorf("%s has an authenticator already, and the pocket authenticator does not know its key: paste it there", t.user.Username)
+	}
+	return codes[i].Code, time.Duration(codes[i].SecondsLeft) * time.Second, nil
 }
 
 func (t *tourist) signedResponse() error {
@@ -669,6 +672,12 @@ func (t *tourist) aws(service, method, path, contentType string, body []byte) ([
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return nil, err
+	}
+	if bytes.Contains(raw, []byte("<Code>RequestLimitExceeded</Code>")) { // as every client of AWS, it asks again
+		if err := t.pause(500 * time.Millisecond); err != nil {
+			return nil, err
+		}
+		return t.aws(service, method, path, contentType, body)
 	}
 	if resp.StatusCode >= 300 {
 		return nil, fmt.Errorf("%s: %s", resp.Status, firstLine(raw))

@@ -77,7 +77,8 @@ type Config struct {
 	// Decoded is the last exchange of a hop in words, without its secrets; empty: nothing was heard, and the page shows
 	// what the hop logged. nil: nothing is heard anywhere.
 	Decoded func(hop string) string
-	Ring    *Ring // that the stand-ins log to; nil: an empty one
+	Phone   *switches.Clock // the pocket authenticator's; nil: a right one
+	Ring    *Ring           // that the stand-ins log to; nil: an empty one
 	// Hosts are the Host headers that are answered: "console.localhost:8446", "127.0.0.1:8446".
 	Hosts     []string
 	StateFile string // keeps the pocket authenticator's keys; empty: memory only
@@ -184,6 +185,9 @@ func New(c Config) (*Console, error) {
 			return nil, fmt.Errorf("console: break %q needs a name, On and Set", b.Name)
 		}
 	}
+	if c.Phone == nil {
+		c.Phone = &switches.Clock{}
+	}
 	if c.Ring == nil {
 		c.Ring = NewRing()
 	}
@@ -225,7 +229,9 @@ func (s *Console) Handler() http.Handler {
 	mux.HandleFunc("GET /api/hops", s.hops)
 	mux.HandleFunc("GET /api/hops/{name}/last", s.getLast)
 	mux.HandleFunc("GET /hops/{name}", s.showLast)
-	mux.HandleFunc("GET /api/authenticator", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, http.StatusOK, s.keys.codes(time.Now())) })
+	mux.HandleFunc("GET /api/authenticator", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, s.keys.codes(s.c.Phone.Now()))
+	})
 	mux.HandleFunc("GET /api/breaks/{name}", s.getBreak)
 	for pattern, do := range map[string]func(*http.Request) (int, any, error){
 		"POST /api/clients":                   s.postClient,

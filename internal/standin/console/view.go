@@ -178,7 +178,7 @@ func (s *Console) state(now time.Time) state {
 	}
 	v := state{Now: now.UTC(), Clock: now.Format(time.TimeOnly), Site: s.c.SiteURL, Chain: s.chain(now), Endpoints: endpoints,
 		Bill: viewBill(s.c.Bill(), held, connected), Schedules: []scheduleView{}, Accounts: append([]Account{}, s.c.Accounts...),
-		Authenticator: s.keys.codes(now), Breaks: []breakView{}, Unconfirmed: []breakView{}, Chores: []choreView{}, Messages: []messageView{}}
+		Authenticator: s.keys.codes(s.c.Phone.Now()), Breaks: []breakView{}, Unconfirmed: []breakView{}, Chores: []choreView{}, Messages: []messageView{}}
 	for _, sc := range s.c.Schedules() {
 		v.Schedules = append(v.Schedules, viewSchedule(sc, now))
 	}
