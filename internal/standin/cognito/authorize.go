@@ -49,12 +49,16 @@ type session struct {
 const (
 	sessionCookie = "cognito"
 	// stateCookie ties a sign-in to the browser that began it: without it, one person's response posted by another's
-	// browser would sign that browser in as the first person. Cognito sets a cookie of this name; that it insists on it
-	// coming back is unconfirmed.
+	// browser would sign that browser in as the first person. Cognito sets a cookie of this name, and people meet its
+	// "Invalid state" when it does not come back.
 	stateCookie = "csrf-state"
+	// relayWords times 26 characters are more than the 80 bytes of SAML Bindings 3.4.3: Cognito's relay states are longer
+	// ("Things to know about SAML IdPs"), and a provider that cannot take that fails at Cognito too.
+	relayWords = 5
 )
 
-// authorize is GET /oauth2/authorize ("The redirect and authorization endpoint").
+// authorize is GET /oauth2/authorize ("The redirect and authorization endpoint") and GET /login, which differ only where
+// SignInPage is on.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	if len(r.URL.RawQuery) > maxQuery {
 		s.refused("authorize request too long")
@@ -88,11 +92,22 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 		s.back(w, r, ask, kind, description)
 		return
 	}
-	if code, ok := s.silent(r, ask); ok {
-		http.Redirect(w, r, withQuery(redirectURI, answer(url.Values{"code": {code}}, ask)), http.StatusFound)
-		return
+	named, u := q.Get("identity_provider") != "", s.unconfirmed()
+	if !named || !u.AlwaysAsksProvider {
+		if code, ok := s.silent(r, ask); ok {
+			http.Redirect(w, r, withQuery(redirectURI, answer(url.Values{"code": {code}}, ask)), http.StatusFound)
+			return
+		}
 	}
-	s.toProvider(w, r, ask)
+	switch {
+	case named || !u.SignInPage:
+		s.toProvider(w, r, ask)
+	case r.URL.Path == "/login":
+		q.Set("identity_provider", s.cfg.ProviderName)
+		showSignIn(w, s.cfg.ProviderName, "/oauth2/authorize?"+q.Encode())
+	default:
+		http.Redirect(w, r, s.cfg.BaseURL+"/login?"+r.URL.RawQuery, http.StatusFound)
+	}
 }
 
 // check reads the rest of an authorize request. The fault is an OAuth error code and its description.
@@ -166,7 +181,7 @@ func (s *Server) silent(r *http.Request, ask request) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in, ok := s.sessions[hash(c.Value)]
-	if !ok || time.Since(in.authTime) >= sessionValidity {
+	if !ok || s.cfg.Clock.Now().Sub(in.authTime) >= sessionValidity {
 		return "", false
 	}
 	return s.newCode(ask, in), true
@@ -174,7 +189,7 @@ func (s *Server) silent(r *http.Request, ask request) (string, bool) {
 
 // newCode makes the code that carries a sign-in to the app. Callers hold s.mu.
 func (s *Server) newCode(ask request, in session) string {
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	maps.DeleteFunc(s.codes, func(_ string, c *code) bool { return now.After(c.expires) })
 	text := newUUID()
 	s.codes[hash(text)] = &code{request: ask, username: in.username, authTime: in.authTime, expires: now.Add(codeValidity)}
@@ -186,8 +201,7 @@ func (s *Server) newCode(ask request, in session) string {
 func (s *Server) toProvider(w http.ResponseWriter, r *http.Request, ask request) {
 	meta, err := s.idp.metadata(r.Context())
 	if err != nil {
-		s.cfg.Log.Error("no metadata of the identity provider", "to", name, "url", s.cfg.MetadataURL, "err", err)
-		s.back(w, r, ask, "server_error", "the identity provider's SAML metadata cannot be had")
+		s.back(w, r, ask, "server_error", s.noMetadata(err))
 		return
 	}
 	// A browser keeps its state cookie, so that two tabs that sign in at once do not spoil each other.
@@ -196,9 +210,12 @@ func (s *Server) toProvider(w http.ResponseWriter, r *http.Request, ask request)
 		browser = c.Value
 	}
 	browser = cmp.Or(browser, rand.Text())
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	p := pending{request: ask, id: "_" + newUUID(), browser: hash(browser), began: now}
-	relay := rand.Text() // 26 characters; SAML Bindings 3.4.3 allows 80
+	relay := ""
+	for range relayWords {
+		relay += rand.Text()
+	}
 	location, err := redirectURL(meta.sso, saml.AuthnRequest{
 		ID: p.id, Version: "2.0", IssueInstant: now.UTC(), Destination: meta.sso,
 		Issuer:                      &saml.Issuer{Value: s.Audience()},
@@ -216,6 +233,12 @@ func (s *Server) toProvider(w http.ResponseWriter, r *http.Request, ask request)
 	}
 	s.setCookie(w, &http.Cookie{Name: stateCookie, Value: browser, MaxAge: int(pendingKept.Seconds()), SameSite: http.SameSiteNoneMode})
 	http.Redirect(w, r, location, http.StatusFound)
+}
+
+// noMetadata logs why there is no metadata to work with and returns it in words for the app.
+func (s *Server) noMetadata(err error) string {
+	s.cfg.Log.Error("no metadata of the identity provider", "to", name, "url", s.cfg.MetadataURL, "err", err)
+	return "the identity provider's SAML metadata cannot be used: " + err.Error()
 }
 
 // remember keeps p under its RelayState. One that ran out of time stays for a while, to be told from one never begun.
@@ -273,7 +296,7 @@ func (s *Server) idpResponse(w http.ResponseWriter, r *http.Request) {
 		showError(w, http.StatusBadRequest, title, "Invalid samlResponse or relayState from identity provider.",
 			"Sign-in has to begin at the application, in this browser, and its answer counts once. Open the application itself rather than a tile, a bookmark or the back button.")
 		return
-	case time.Since(p.began) > samlTimeLimit:
+	case s.cfg.Clock.Now().Sub(p.began) > samlTimeLimit:
 		s.refused("SAML authentication took longer than the limit", "limit", samlTimeLimit)
 		showError(w, http.StatusBadRequest, title, "Something went wrong: signing in took longer than five minutes.",
 			again+" If you have just set up your authenticator app, that is done and need not be repeated.")
@@ -285,7 +308,7 @@ func (s *Server) idpResponse(w http.ResponseWriter, r *http.Request) {
 		s.back(w, r, p.request, "server_error", fault)
 		return
 	}
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	in := session{u.Username, now}
 	cookie := rand.Text()
 	s.mu.Lock()
@@ -303,14 +326,18 @@ func (s *Server) accept(r *http.Request, p pending, response string) (u profile,
 	const invalid = "Invalid SAML response received: " // Cognito's words
 	meta, err := s.idp.metadata(r.Context())
 	if err != nil {
-		s.cfg.Log.Error("no metadata of the identity provider", "to", name, "url", s.cfg.MetadataURL, "err", err)
-		return profile{}, "the identity provider's SAML metadata cannot be had"
+		return profile{}, s.noMetadata(err)
 	}
-	a, err := meta.verify(response, expected{acs: s.ACSURL(), audience: s.Audience(), request: p.id, now: time.Now()})
+	open := s.unconfirmed()
+	want := expected{acs: s.ACSURL(), audience: s.Audience(), request: p.id, now: s.cfg.Clock.Now(), skew: skew}
+	if open.NoSkew {
+		want.skew = 0
+	}
+	a, err := meta.verify(response, want)
 	if err != nil {
 		return profile{}, invalid + err.Error()
 	}
-	attributes, err := mapped(s.cfg.AttributeMapping, a)
+	attributes, err := mapped(s.cfg.AttributeMapping, a, open)
 	if err != nil {
 		return profile{}, err.Error()
 	}
@@ -323,7 +350,7 @@ func (s *Server) accept(r *http.Request, p pending, response string) (u profile,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	maps.DeleteFunc(s.seen, func(_ string, until time.Time) bool { return now.After(until) })
 	if _, replayed := s.seen[a.ID]; replayed {
 		return profile{}, invalid + "the assertion was used before"
@@ -337,15 +364,18 @@ func (s *Server) accept(r *http.Request, p pending, response string) (u profile,
 }
 
 // upsert makes the user's profile or rewrites its attributes. The sub stays the same for as long as the NameID does: a
-// new NameID is a new user. Callers hold s.mu.
+// new NameID, be it only in the case of its letters, is a new user. Callers hold s.mu.
 func (s *Server) upsert(username, nameID string, attributes map[string]string, issuer string, now time.Time) (profile, error) {
 	u, known := s.st.Profiles[username]
 	old := u
 	if !known {
 		u = profile{Sub: newUUID(), Username: username, NameID: nameID, Created: now.UTC()}
 	}
-	// An attribute that the provider no longer sends disappears; whether Cognito keeps the old value is unconfirmed.
-	u.Issuer, u.Attributes, u.Modified = issuer, attributes, now.UTC()
+	// "If a previously mapped claim no longer exists in the incoming token, it won't be deleted or changed."
+	kept := map[string]string{}
+	maps.Copy(kept, u.Attributes)
+	maps.Copy(kept, attributes)
+	u.Issuer, u.Attributes, u.Modified = issuer, kept, now.UTC()
 	s.st.Profiles[username] = u
 	if err := s.save(); err != nil {
 		if s.st.Profiles[username] = old; !known {
@@ -357,30 +387,39 @@ func (s *Server) upsert(username, nameID string, attributes map[string]string, i
 }
 
 // logout is GET /logout ("The managed login sign-out endpoint"): it ends the pool's session, not the identity
-// provider's, and not the tokens already given.
+// provider's, and not the tokens already given. With redirect_uri the person is sent to sign in again, as somebody else
+// perhaps; a logout_uri beside it has precedence.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	const still = "You are still signed in"
 	q := r.URL.Query()
 	clientID, onceClient := one(q, "client_id")
 	to, onceTo := one(q, "logout_uri")
-	again := to == "" && q.Has("redirect_uri") // sign out, then in again as somebody else
-	switch {
-	case clientID != s.st.ClientID || !onceClient || !onceTo:
+	again := to == "" && q.Has("redirect_uri")
+	if clientID != s.st.ClientID || !onceClient || !onceTo {
 		s.refused("logout of an unknown client", "client_id", clientID)
-		showError(w, http.StatusBadRequest, "You are still signed in", "The application that sent you here is not known (invalid client_id).", "Sign out from the application itself.")
+		showError(w, http.StatusBadRequest, still, "The application that sent you here is not known (invalid client_id).", "Sign out from the application itself.")
 		return
-	case !again && !slices.Contains(s.cfg.LogoutURLs, to):
+	}
+	registered := again || slices.Contains(s.cfg.LogoutURLs, to)
+	title := still
+	if registered || s.unconfirmed().RefusedLogoutSignsOut {
+		title = "You are signed out"
+		if c, err := r.Cookie(sessionCookie); err == nil {
+			s.mu.Lock()
+			delete(s.sessions, hash(c.Value))
+			s.mu.Unlock()
+		}
+		s.setCookie(w, &http.Cookie{Name: sessionCookie, MaxAge: -1, SameSite: http.SameSiteLaxMode})
+	}
+	switch {
+	case !registered:
 		s.refused("logout_uri is not registered", "logout_uri", to)
-		showError(w, http.StatusBadRequest, "You are still signed in", "The address to go to after signing out is not one of the application's own.", "You have not been sent there. The application's operator can register it as a sign-out URL; it must match to the letter.")
-		return
+		// Cognito falls back to the form with redirect_uri and complains of its absence.
+		showError(w, http.StatusBadRequest, title, "The address to go to after signing out is missing, or not one of the application's own (Required String parameter 'redirect_uri' is not present).",
+			"You have not been sent there. The application's operator can register it as a sign-out URL; it must match to the letter, and be sent as logout_uri.")
+	case again:
+		http.Redirect(w, r, s.cfg.BaseURL+"/login?"+r.URL.RawQuery, http.StatusFound)
+	default:
+		http.Redirect(w, r, to, http.StatusFound)
 	}
-	if c, err := r.Cookie(sessionCookie); err == nil {
-		s.mu.Lock()
-		delete(s.sessions, hash(c.Value))
-		s.mu.Unlock()
-	}
-	s.setCookie(w, &http.Cookie{Name: sessionCookie, MaxAge: -1, SameSite: http.SameSiteLaxMode})
-	if again {
-		to = s.cfg.BaseURL + "/oauth2/authorize?" + r.URL.RawQuery
-	}
-	http.Redirect(w, r, to, http.StatusFound)
 }

@@ -7,12 +7,13 @@
 //	                                       │
 //	app ────── POST /oauth2/token ──▶ grant (ID, access, refresh token) ──▶ GET /oauth2/userInfo
 //
-// It is not the user pool API (SignUp, InitiateAuth and the like answer as unknown operations), has no local users and
-// no sign-in page: the only provider is where everybody is sent at once, as an app client with a single provider does.
+// It is not the user pool API (SignUp, InitiateAuth and the like answer as unknown operations) and has no local users:
+// the only provider is where everybody is sent at once, as an app client with a single provider does.
 //
 // Sources: "User pool endpoints and managed login reference" and "Using SAML identity providers with a user pool" in
 // the Amazon Cognito Developer Guide; OAuth 2.0 (RFC 6749), PKCE (RFC 7636), OpenID Connect Core 1.0; SAML 2.0 Core,
-// Bindings and Profiles (OASIS). What AWS does not document is marked "unconfirmed" where it is decided.
+// Bindings and Profiles (OASIS). What AWS leaves open and an app can notice is in Unconfirmed; the rest of what it does
+// not document is marked "unconfirmed" where it is decided.
 package cognito
 
 import (
@@ -27,6 +28,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,6 +38,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 const (
@@ -56,7 +59,7 @@ type Config struct {
 	Region, AccountID string
 	BaseURL           string            // the pool's domain, "https://cognito.localhost:8444"
 	ProviderName      string            // the SAML provider's name in the pool, "IdentityCenter"
-	MetadataURL       string            // the provider's SAML metadata; may be told later, with SetMetadataURL
+	MetadataURL       string            // the provider's SAML metadata, https or on this machine; may be told later, with SetMetadataURL
 	AttributeMapping  map[string]string // pool attribute → SAML attribute, "email" → "Email"
 	CallbackURLs      []string          // compared with redirect_uri byte by byte
 	LogoutURLs        []string
@@ -67,6 +70,10 @@ type Config struct {
 	// an expiry may have less.
 	AccessTokenValidity, RefreshTokenValidity time.Duration
 
+	Unconfirmed Unconfirmed // what AWS leaves open; Server.mu guards it
+
+	Clock *switches.Clock // the pool's own, for all that it stamps and compares; nil: a right one
+
 	Client    *http.Client // fetches the metadata; nil means http.DefaultClient
 	StateFile string
 	Log       *slog.Logger
@@ -76,11 +83,11 @@ type Config struct {
 type Server struct {
 	cfg  Config
 	file *statefile.File
-	key  *rsa.PrivateKey
-	kid  string
-	idp  provider
+	// ID and access tokens have keys of their own ("Verifying a JSON Web Token": two pairs for each user pool).
+	idKey, accessKey signer
+	idp              provider
 
-	mu sync.Mutex // guards everything below
+	mu sync.Mutex // guards everything below, and cfg.Unconfirmed
 	st state
 	// Sign-ins under way, codes and browser sessions are gone after a restart: the browser starts again, which costs
 	// nobody a password while the provider's own session lives. By RelayState, by hash of the code, by hash of the cookie.
@@ -95,7 +102,8 @@ type state struct {
 	PoolID       string             `json:"poolId"`
 	ClientID     string             `json:"clientId"`
 	ClientSecret string             `json:"clientSecret"`
-	Key          []byte             `json:"key"`      // PKCS #8
+	Key          []byte             `json:"key"` // of ID tokens, PKCS #8
+	AccessKey    []byte             `json:"accessKey"`
 	Profiles     map[string]profile `json:"profiles"` // by user name
 	Grants       map[string]grant   `json:"grants"`   // by origin_jti
 }
@@ -121,7 +129,7 @@ type grant struct {
 	Expires     time.Time `json:"expires"`
 }
 
-// New checks the configuration and loads the state, making and saving ids, secret and key where there are none. It
+// New checks the configuration and loads the state, making and saving ids, secret and keys where there are none. It
 // starts nothing and calls nobody.
 func New(cfg Config) (*Server, error) {
 	cfg.AccessTokenValidity = cmp.Or(cfg.AccessTokenValidity, time.Hour)
@@ -147,20 +155,49 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("cognito: %w", err)
 		}
 	}
-	key, err := x509.ParsePKCS8PrivateKey(s.st.Key)
-	rsaKey, ok := key.(*rsa.PrivateKey)
-	if err != nil || !ok || !strings.HasPrefix(s.st.PoolID, cfg.Region+"_") || s.st.ClientID == "" || s.st.ClientSecret == "" ||
+	upgrade := found && len(s.st.AccessKey) == 0 // a state file of when one key signed both kinds of token
+	if upgrade {
+		if s.st.AccessKey, err = newKey(); err != nil {
+			return nil, fmt.Errorf("cognito: %w", err)
+		}
+	}
+	var idErr, accessErr error
+	s.idKey, idErr = newSigner(s.st.Key)
+	s.accessKey, accessErr = newSigner(s.st.AccessKey)
+	if errors.Join(idErr, accessErr) != nil || !strings.HasPrefix(s.st.PoolID, cfg.Region+"_") || s.st.ClientID == "" || s.st.ClientSecret == "" ||
 		s.st.Profiles == nil || s.st.Grants == nil {
 		return nil, fmt.Errorf("cognito: state file %s holds no whole user pool of %s: nothing was changed; move the file away to start afresh", cfg.StateFile, cfg.Region)
 	}
-	der, err := x509.MarshalPKIXPublicKey(&rsaKey.PublicKey)
-	if err != nil {
-		return nil, fmt.Errorf("cognito: %w", err)
+	if upgrade {
+		if err := s.file.Save(s.st); err != nil {
+			return nil, fmt.Errorf("cognito: %w", err)
+		}
 	}
-	sum := sha256.Sum256(der)
-	s.key, s.kid = rsaKey, base64.StdEncoding.EncodeToString(sum[:])
 	s.idp = provider{url: cfg.MetadataURL, client: cfg.Client, log: cfg.Log}
 	return s, nil
+}
+
+// signer signs one kind of token.
+type signer struct {
+	key *rsa.PrivateKey
+	kid string
+}
+
+func newSigner(pkcs8 []byte) (signer, error) {
+	key, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		return signer{}, err
+	}
+	rsaKey, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return signer{}, errors.New("not an RSA key")
+	}
+	der, err := x509.MarshalPKIXPublicKey(&rsaKey.PublicKey)
+	if err != nil {
+		return signer{}, err
+	}
+	sum := sha256.Sum256(der)
+	return signer{rsaKey, base64.StdEncoding.EncodeToString(sum[:])}, nil
 }
 
 // SetMetadataURL says where the SAML provider's metadata is, before the first request is served. The pool comes first:
@@ -176,8 +213,8 @@ func (c Config) check() error {
 	if u, err := url.Parse(c.BaseURL); err != nil || !webURL(u) || u.Path != "" || u.RawQuery != "" {
 		bad("BaseURL %q is not the http or https URL of a host", c.BaseURL)
 	}
-	if u, err := url.Parse(c.MetadataURL); c.MetadataURL != "" && (err != nil || !webURL(u)) {
-		bad("MetadataURL %q is not an http or https URL", c.MetadataURL)
+	if err := checkMetadataURL(c.MetadataURL); c.MetadataURL != "" && err != nil {
+		errs = append(errs, err)
 	}
 	// CreateIdentityProvider: 3 to 32 characters, no underscore or space in front.
 	if n := utf8.RuneCountInString(c.ProviderName); n < 3 || n > 32 || strings.HasPrefix(c.ProviderName, "_") || strings.HasPrefix(c.ProviderName, " ") {
@@ -192,9 +229,10 @@ func (c Config) check() error {
 		bad("CallbackURLs: at least one is required")
 	}
 	for _, raw := range slices.Concat(c.CallbackURLs, c.LogoutURLs) {
-		// Cognito wants https, but for http://localhost; the demo's names all end in localhost.
+		// Cognito wants https, but for http://localhost, http://127.0.0.1 and http://[::1]; the demo's names all end in
+		// localhost.
 		u, err := url.Parse(raw)
-		if err != nil || !webURL(u) || u.Fragment != "" || u.Scheme == "http" && u.Hostname() != "localhost" && !strings.HasSuffix(u.Hostname(), ".localhost") {
+		if err != nil || !secureURL(u) || u.Fragment != "" {
 			bad("%q cannot be a callback or logout URL: absolute, https (or http on localhost), without a fragment", raw)
 		}
 	}
@@ -220,12 +258,34 @@ var standardAttributes = strings.Fields(`address birthdate email email_verified 
 
 func webURL(u *url.URL) bool { return (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" }
 
-func (s *Server) generate() error {
+// secureURL tells whether nobody on the way can read or change what u carries: https, or plain http within this machine.
+func secureURL(u *url.URL) bool {
+	host := u.Hostname()
+	return webURL(u) && (u.Scheme == "https" || host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback())
+}
+
+// checkMetadataURL holds whoever asks for metadata to https, as Cognito does; what is fetched decides who may sign in.
+func checkMetadataURL(raw string) error {
+	if u, err := url.Parse(raw); err != nil || !secureURL(u) {
+		return fmt.Errorf("MetadataURL %q is not an https URL, nor an http URL on this machine (localhost, 127.0.0.1)", raw)
+	}
+	return nil
+}
+
+func newKey() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	return x509.MarshalPKCS8PrivateKey(key)
+}
+
+func (s *Server) generate() error {
+	key, err := newKey()
 	if err != nil {
 		return err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	accessKey, err := newKey()
 	if err != nil {
 		return err
 	}
@@ -234,15 +294,15 @@ func (s *Server) generate() error {
 		PoolID:       s.cfg.Region + "_" + random(9, digits+lower+upper),
 		ClientID:     random(26, digits+lower),
 		ClientSecret: random(51, digits+lower),
-		Key:          der,
-		Profiles:     map[string]profile{}, Grants: map[string]grant{},
+		Key:          key, AccessKey: accessKey,
+		Profiles: map[string]profile{}, Grants: map[string]grant{},
 	}
 	return s.file.Save(s.st)
 }
 
 // save writes the state without grants that ended. Callers hold s.mu.
 func (s *Server) save() error {
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	maps.DeleteFunc(s.st.Grants, func(_ string, g grant) bool { return now.After(g.Expires) })
 	return s.file.Save(s.st)
 }
@@ -276,6 +336,7 @@ func (s *Server) Audience() string { return "urn:amazon:cognito:sp:" + s.st.Pool
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /oauth2/authorize", s.authorize)
+	mux.HandleFunc("GET /login", s.authorize) // "supports all the request parameters of the authorize endpoint"
 	mux.HandleFunc("POST /saml2/idpresponse", s.idpResponse)
 	mux.HandleFunc("POST /oauth2/token", s.token)
 	mux.HandleFunc("POST /oauth2/revoke", s.revoke)

@@ -5,8 +5,11 @@ import (
 	"net/http"
 )
 
-// errorPage is what a person sees when there is nowhere safe to send the browser. It loads nothing.
-var errorPage = template.Must(template.New("error").Parse(`<!doctype html>
+// content is an error, or the button of the sign-in page.
+type content struct{ Title, Message, Advice, Provider, Href string }
+
+// page is what a person sees when there is nowhere safe to send the browser, or a provider to choose. It loads nothing.
+var page = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -15,23 +18,34 @@ var errorPage = template.Must(template.New("error").Parse(`<!doctype html>
 <style>
 :root { color-scheme: light dark }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 34rem; margin: 4rem auto; padding: 0 1rem }
+#provider { display: inline-block; padding: .75rem 1.5rem; border: 2px solid; border-radius: .5rem; text-decoration: none }
 </style>
 </head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
-<p id="error" role="alert">{{.Message}}</p>
+{{if .Href}}<p><a id="provider" href="{{.Href}}">Continue with {{.Provider}}</a></p>
+{{else}}<p id="error" role="alert">{{.Message}}</p>
 <p>{{.Advice}}</p>
-</main>
+{{end}}</main>
 </body>
 </html>
 `))
 
 func showError(w http.ResponseWriter, status int, title, message, advice string) {
+	show(w, status, content{Title: title, Message: message, Advice: advice})
+}
+
+// showSignIn shows the page of a client with one provider: nothing to choose, one button to press.
+func showSignIn(w http.ResponseWriter, provider, href string) {
+	show(w, http.StatusOK, content{Title: "Sign in", Provider: provider, Href: href})
+}
+
+func show(w http.ResponseWriter, status int, c content) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
 	// A failed write means that the browser is gone; there is nobody left to tell.
-	_ = errorPage.Execute(w, struct{ Title, Message, Advice string }{title, message, advice})
+	_ = page.Execute(w, c)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -33,10 +34,11 @@ const (
 	bearer      = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 	digestSHA2  = "http://www.w3.org/2001/04/xmlenc#sha256"
 
-	skew         = time.Minute     // between the provider's clock and ours; Cognito's own figure is unconfirmed
+	skew         = time.Minute     // between the provider's clock and ours, but for NoSkew
 	metadataAge  = 6 * time.Hour   // "refreshed about every 6 hours"
 	fetchTimeout = 5 * time.Second // for the metadata; a browser is waiting
 	maxMetadata  = 1 << 20         // bytes
+	maxCert      = 4096            // characters of a signing certificate, "no longer than 4,096 characters in length"
 	maxAttribute = 2048            // characters of a mapped attribute; a longer one fails the sign-in
 )
 
@@ -56,6 +58,7 @@ type metadata struct {
 	entityID string
 	sso      string // single sign-on by the HTTP-Redirect binding
 	certs    []*x509.Certificate
+	unusable error // signing certificates beside those, and what is wrong with them
 }
 
 func (p *provider) metadata(ctx context.Context) (*metadata, error) {
@@ -71,6 +74,9 @@ func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 	switch {
 	case err == nil:
 		p.current, p.fetched = m, time.Now()
+		if m.unusable != nil {
+			p.log.Warn("metadata of the identity provider: certificates left out", "to", name, "url", p.url, "err", m.unusable)
+		}
 	case p.current != nil: // what was good six hours ago is better than nothing; ask again in a minute
 		p.fetched = time.Now().Add(time.Minute - metadataAge)
 		p.log.Warn("metadata of the identity provider not refreshed", "to", name, "url", p.url, "err", err)
@@ -81,6 +87,9 @@ func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 }
 
 func fetch(ctx context.Context, client *http.Client, from string) (*metadata, error) {
+	if err := checkMetadataURL(from); err != nil {
+		return nil, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return nil, err
@@ -104,6 +113,9 @@ func fetch(ctx context.Context, client *http.Client, from string) (*metadata, er
 }
 
 func parseMetadata(raw []byte, now time.Time) (*metadata, error) {
+	if isWebPage(raw) {
+		return nil, errors.New("a web page (HTML), not SAML metadata: is it the metadata's own address, and open without signing in?")
+	}
 	if err := xrv.Validate(bytes.NewReader(raw)); err != nil {
 		return nil, fmt.Errorf("not safe XML: %w", err)
 	}
@@ -128,31 +140,69 @@ func parseMetadata(raw []byte, now time.Time) (*metadata, error) {
 		}
 	}
 	if u, err := url.Parse(m.sso); err != nil || !webURL(u) {
-		return nil, errors.New("no single sign-on service with the HTTP-Redirect binding")
+		return nil, errors.New("no single sign-on service with the HTTP-Redirect binding, and Cognito sends its requests by no other")
 	}
 	for _, k := range idp.KeyDescriptors {
 		if k.Use != "signing" && k.Use != "" { // none means both uses (SAML Metadata 2.4.1.1)
 			continue
 		}
 		for _, c := range k.KeyInfo.X509Data.X509Certificates {
-			der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
+			cert, err := signingCertificate(strings.Join(strings.Fields(c.Data), ""), now)
 			if err != nil {
-				return nil, fmt.Errorf("signing certificate: %w", err)
-			}
-			cert, err := x509.ParseCertificate(der)
-			if err != nil {
-				return nil, fmt.Errorf("signing certificate: %w", err)
-			}
-			if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() < 2048 {
-				return nil, errors.New("signing certificate: not an RSA key of at least 2048 bits")
+				m.unusable = errors.Join(m.unusable, err)
+				continue
 			}
 			m.certs = append(m.certs, cert)
 		}
 	}
-	if len(m.certs) == 0 {
-		return nil, errors.New("no signing certificate")
+	switch {
+	case len(m.certs) > 0: // one is enough: a provider that changes its key offers the old and the new for a while
+		return m, nil
+	case m.unusable != nil:
+		return nil, fmt.Errorf("no signing certificate that can be used: %w", m.unusable)
 	}
-	return m, nil
+	return nil, errors.New("no signing certificate")
+}
+
+// isWebPage tells whether the first element is html, which is what a wrong address or a sign-in page answers with.
+func isWebPage(raw []byte) bool {
+	d := xml.NewDecoder(bytes.NewReader(raw))
+	for d.Strict = false; ; {
+		token, err := d.Token()
+		if err != nil {
+			return false
+		}
+		if first, ok := token.(xml.StartElement); ok {
+			return strings.EqualFold(first.Name.Local, "html")
+		}
+	}
+}
+
+// signingCertificate reads a certificate out of metadata. One that has expired is refused ("the signing certificate in
+// your SAML provider metadata must not be expired"); which keys Cognito takes is unconfirmed.
+func signingCertificate(text string, now time.Time) (*x509.Certificate, error) {
+	if len(text) > maxCert {
+		return nil, fmt.Errorf("a certificate of %d characters, more than %d", len(text), maxCert)
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("a certificate that is not base64: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := cert.PublicKey.(*rsa.PublicKey); !ok || key.N.BitLen() < 2048 {
+		return nil, errors.New("a certificate without an RSA key of at least 2048 bits")
+	}
+	return cert, inForce(cert, now)
+}
+
+func inForce(cert *x509.Certificate, now time.Time) error {
+	if now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+		return fmt.Errorf("the certificate is valid from %s to %s only", cert.NotBefore.UTC().Format(time.DateOnly), cert.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return nil
 }
 
 // redirectURL puts a request into a URL by the HTTP-Redirect binding's DEFLATE encoding (SAML Bindings 3.4.4.1).
@@ -181,6 +231,7 @@ type expected struct {
 	acs, audience string
 	request       string // id of the request that it answers
 	now           time.Time
+	skew          time.Duration
 }
 
 // verify decodes and checks a SAMLResponse of the HTTP-POST binding and returns its one assertion. Everything in the
@@ -305,7 +356,7 @@ func (m *metadata) envelope(root *etree.Element, want expected) error {
 		switch e.Tag {
 		case "Issuer":
 			if e.Text() != m.entityID {
-				return fmt.Errorf("the issuer is %q, not the identity provider", e.Text())
+				return fmt.Errorf("the issuer is %q, not the entityID of the provider's metadata, %q", e.Text(), m.entityID)
 			}
 		case "Status":
 			for _, c := range e.ChildElements() {
@@ -353,7 +404,9 @@ func (m *metadata) signedAssertion(root *etree.Element) (*etree.Element, error) 
 	return nil, errors.New("no assertion")
 }
 
-// validated checks the enveloped signature of e, if it has one, and returns e as signed, or e itself and false.
+// validated checks the enveloped signature of e, if it has one, and returns e as signed, or e itself and false. It
+// matches if any key of the metadata made it ("User pools support multiple signing certificates"), whatever the
+// signature says of its key.
 func (m *metadata) validated(e *etree.Element) (*etree.Element, bool, error) {
 	var signatures []*etree.Element
 	for _, c := range e.ChildElements() {
@@ -370,11 +423,26 @@ func (m *metadata) validated(e *etree.Element) (*etree.Element, bool, error) {
 	if err := strong(signatures[0], e.SelectAttrValue("ID", "")); err != nil {
 		return nil, false, err
 	}
-	signed, err := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: m.certs}).Validate(e)
-	if err != nil {
-		return nil, false, err
+	for _, c := range signatures[0].ChildElements() {
+		if c.Tag == "KeyInfo" { // not covered by the signature; goxmldsig would have it name the one certificate to try
+			signatures[0].RemoveChild(c)
+		}
 	}
-	return signed, true, nil
+	err := errors.New("no key of the provider's metadata made it")
+	for _, cert := range m.certs {
+		if expired := inForce(cert, time.Now()); expired != nil {
+			err = expired
+			continue
+		}
+		signed, bad := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{cert}}).Validate(e)
+		if bad == nil {
+			return signed, true, nil
+		}
+		if !errors.Is(bad, rsa.ErrVerification) { // the key is not what is wrong
+			return nil, false, bad
+		}
+	}
+	return nil, false, err
 }
 
 // strong demands of a signature the one shape that the SAML profile describes (SAML Core 5.4): over its parent, by ID,
@@ -428,7 +496,7 @@ func (m *metadata) check(a *saml.Assertion, want expected) error {
 	case a.Version != "2.0" || a.ID == "":
 		return errors.New("the assertion has no ID or another version")
 	case a.Issuer.Value != m.entityID:
-		return fmt.Errorf("the assertion's issuer is %q, not the identity provider", a.Issuer.Value)
+		return fmt.Errorf("the assertion's issuer is %q, not the entityID of the provider's metadata, %q", a.Issuer.Value, m.entityID)
 	case a.Subject == nil || a.Subject.NameID == nil || strings.TrimSpace(a.Subject.NameID.Value) == "":
 		return errors.New("the assertion names nobody (NameID)")
 	case a.Conditions == nil || len(a.Conditions.AudienceRestrictions) == 0:
@@ -437,10 +505,10 @@ func (m *metadata) check(a *saml.Assertion, want expected) error {
 		return errors.New("the assertion does not say that anybody signed in")
 	}
 	c := a.Conditions
-	if !c.NotBefore.IsZero() && want.now.Add(skew).Before(c.NotBefore) {
+	if !c.NotBefore.IsZero() && want.now.Add(want.skew).Before(c.NotBefore) {
 		return errors.New("the assertion is not valid yet; are the clocks right?")
 	}
-	if !c.NotOnOrAfter.IsZero() && !want.now.Before(c.NotOnOrAfter.Add(skew)) {
+	if !c.NotOnOrAfter.IsZero() && !want.now.Before(c.NotOnOrAfter.Add(want.skew)) {
 		return errors.New("the assertion has expired")
 	}
 	for _, r := range c.AudienceRestrictions {
@@ -449,7 +517,7 @@ func (m *metadata) check(a *saml.Assertion, want expected) error {
 		}
 	}
 	for _, st := range a.AuthnStatements {
-		if st.SessionNotOnOrAfter != nil && !want.now.Before(st.SessionNotOnOrAfter.Add(skew)) {
+		if st.SessionNotOnOrAfter != nil && !want.now.Before(st.SessionNotOnOrAfter.Add(want.skew)) {
 			return errors.New("the identity provider's session has expired")
 		}
 	}
@@ -472,7 +540,7 @@ func confirm(d *saml.SubjectConfirmationData, want expected) error {
 		return fmt.Errorf("the recipient is %q, not this pool", d.Recipient)
 	case d.InResponseTo != want.request:
 		return errors.New("the assertion does not answer the request that was sent (InResponseTo)")
-	case !want.now.Before(d.NotOnOrAfter.Add(skew)):
+	case !want.now.Before(d.NotOnOrAfter.Add(want.skew)):
 		return errors.New("the assertion has expired")
 	}
 	return nil
@@ -488,9 +556,8 @@ func expiry(a *saml.Assertion) (end time.Time) {
 	return end.Add(skew)
 }
 
-// mapped picks the pool's attributes out of an assertion. A SAML attribute with several values becomes one string,
-// "[a, b]" without quotes, as seen from Cognito.
-func mapped(mapping map[string]string, a *saml.Assertion) (map[string]string, error) {
+// mapped picks the pool's attributes out of an assertion.
+func mapped(mapping map[string]string, a *saml.Assertion, open Unconfirmed) (map[string]string, error) {
 	out := map[string]string{}
 	for attribute, from := range mapping {
 		var values []string
@@ -510,7 +577,10 @@ func mapped(mapping map[string]string, a *saml.Assertion) (map[string]string, er
 		case 1:
 			value = values[0]
 		default:
-			value = "[" + strings.Join(values, ", ") + "]"
+			var err error
+			if value, err = list(values, open); err != nil {
+				return nil, fmt.Errorf("attribute %s: %w", attribute, err)
+			}
 		}
 		if n := utf8.RuneCountInString(value); n > maxAttribute {
 			return nil, fmt.Errorf("attribute %s has %d characters, more than %d", attribute, n, maxAttribute)
@@ -522,4 +592,19 @@ func mapped(mapping map[string]string, a *saml.Assertion) (map[string]string, er
 		out["email_verified"] = "false"
 	}
 	return out, nil
+}
+
+// list makes one string of several values: "[a, b]" without quotes, as seen from Cognito.
+func list(values []string, open Unconfirmed) (string, error) {
+	if open.ListsAreJSON {
+		text, err := json.Marshal(values)
+		return string(text), err
+	}
+	if open.ListsAreEncoded {
+		values = slices.Clone(values)
+		for i, v := range values { // all but letters, digits and . - * _, which is Java's form encoding
+			values[i] = strings.NewReplacer("%2A", "*", "~", "%7E").Replace(url.QueryEscape(v))
+		}
+	}
+	return "[" + strings.Join(values, ", ") + "]", nil
 }

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -79,14 +78,13 @@ func (s *Server) clientForm(w http.ResponseWriter, r *http.Request, invalidClien
 }
 
 // redeem exchanges a code. Whatever is wrong with the attempt, it was the only one: a code that somebody guesses at is
-// spent. A second use takes back what the first gave (RFC 6749 section 4.1.2); that Cognito goes so far is unconfirmed,
-// its documentation only says that a consumed code is an invalid_grant.
+// spent. A second use takes back what the first gave (RFC 6749 section 4.1.2), unless ReuseIsHarmless.
 func (s *Server) redeem(w http.ResponseWriter, f url.Values) {
 	if f.Get("code") == "" || f.Get("redirect_uri") == "" {
 		s.oauthError(w, http.StatusBadRequest, "invalid_request", "code and redirect_uri are required")
 		return
 	}
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	s.mu.Lock()
 	c, why := s.codes[hash(f.Get("code"))], ""
 	switch {
@@ -94,7 +92,7 @@ func (s *Server) redeem(w http.ResponseWriter, f url.Values) {
 		why = "no such code, or it has expired"
 	case c.used:
 		why = "the code was used before"
-		if _, ok := s.st.Grants[c.grant]; ok {
+		if _, ok := s.st.Grants[c.grant]; ok && !s.cfg.Unconfirmed.ReuseIsHarmless {
 			delete(s.st.Grants, c.grant)
 			if err := s.save(); err != nil {
 				s.cfg.Log.Error("state", "to", name, "err", err)
@@ -151,7 +149,7 @@ func (s *Server) refresh(w http.ResponseWriter, f url.Values) {
 func (s *Server) byRefreshToken(token string) (origin string, g grant, ok bool) {
 	origin, secret, _ := strings.Cut(token, ".")
 	g, ok = s.st.Grants[origin]
-	ok = ok && time.Now().Before(g.Expires) && subtle.ConstantTimeCompare([]byte(hash(secret)), []byte(g.RefreshHash)) == 1
+	ok = ok && s.cfg.Clock.Now().Before(g.Expires) && subtle.ConstantTimeCompare([]byte(hash(secret)), []byte(g.RefreshHash)) == 1
 	return origin, g, ok
 }
 
@@ -188,7 +186,7 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) {
 
 // issue answers with tokens of a grant, or with err, the fault of keeping it.
 func (s *Server) issue(w http.ResponseWriter, origin string, g grant, u profile, nonce, refresh string, err error) {
-	now := time.Now()
+	now := s.cfg.Clock.Now()
 	event := newUUID()
 	claims := func(use string) jwt.MapClaims {
 		return jwt.MapClaims{
@@ -204,7 +202,7 @@ func (s *Server) issue(w http.ResponseWriter, origin string, g grant, u profile,
 	id := claims("id")
 	for attribute, value := range u.visible(g.Scope) {
 		id[attribute] = value
-		if attribute == "email_verified" || attribute == "phone_number_verified" {
+		if isFlag(attribute) {
 			id[attribute] = value == "true" // a boolean here, a string in userInfo
 		}
 	}
@@ -217,12 +215,12 @@ func (s *Server) issue(w http.ResponseWriter, origin string, g grant, u profile,
 	}
 	var accessToken, idToken string
 	if err == nil {
-		accessToken, err = s.sign(access)
+		accessToken, err = s.accessKey.sign(access)
 	}
 	if err == nil {
 		half := sha256.Sum256([]byte(accessToken)) // OpenID Connect Core 3.1.3.6
 		id["at_hash"] = base64.RawURLEncoding.EncodeToString(half[:16])
-		idToken, err = s.sign(id)
+		idToken, err = s.idKey.sign(id)
 	}
 	if err != nil {
 		s.cfg.Log.Error("issue tokens", "to", name, "err", err)
@@ -238,10 +236,22 @@ func (s *Server) issue(w http.ResponseWriter, origin string, g grant, u profile,
 	}{idToken, accessToken, refresh, int64(s.cfg.AccessTokenValidity.Seconds()), "Bearer"})
 }
 
-func (s *Server) sign(claims jwt.MapClaims) (string, error) {
+func (s signer) sign(claims jwt.MapClaims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
 	t.Header = map[string]any{"kid": s.kid, "alg": "RS256"} // Cognito's headers have no typ
 	return t.SignedString(s.key)
+}
+
+func isFlag(attribute string) bool {
+	return attribute == "email_verified" || attribute == "phone_number_verified"
+}
+
+func (s signer) jwk() map[string]string {
+	return map[string]string{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": s.kid,
+		"n": base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()),
+		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
+	}
 }
 
 // visible returns the attributes that a scope opens: openid alone opens all that the client can read, which is all of
@@ -264,7 +274,8 @@ func (u profile) visible(scope string) map[string]string {
 	})
 }
 
-// userInfo is GET /oauth2/userInfo. Every claim is a string, the verified flags and the list of identities included.
+// userInfo is GET /oauth2/userInfo. Every claim is a string, the list of identities included, and the verified flags
+// unless VerifiedIsBoolean.
 func (s *Server) userInfo(w http.ResponseWriter, r *http.Request) {
 	const expired = "Access token is expired, disabled, or deleted, or the user has globally signed out."
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -280,11 +291,12 @@ func (s *Server) userInfo(w http.ResponseWriter, r *http.Request) {
 		Origin   string `json:"origin_jti"`
 		Username string `json:"username"`
 	}
-	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return &s.key.PublicKey, nil },
+	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return &s.accessKey.key.PublicKey, nil },
 		jwt.WithValidMethods([]string{"RS256"}), jwt.WithIssuer(s.Issuer()), jwt.WithExpirationRequired())
 	s.mu.Lock()
 	_, alive := s.st.Grants[claims.Origin]
 	u, known := s.st.Profiles[claims.Username]
+	open := s.cfg.Unconfirmed
 	s.mu.Unlock()
 	switch {
 	case err != nil || claims.Use != "access" || claims.ClientID != s.st.ClientID || !alive || !known || u.Sub != claims.Subject:
@@ -307,8 +319,13 @@ func (s *Server) userInfo(w http.ResponseWriter, r *http.Request) {
 		s.bearerError(w, http.StatusInternalServerError, "server_error", "")
 		return
 	}
-	out := u.visible(claims.Scope)
-	out["sub"], out["username"], out["identities"] = u.Sub, u.Username, string(identities)
+	out := map[string]any{"sub": u.Sub, "username": u.Username, "identities": string(identities)}
+	for attribute, value := range u.visible(claims.Scope) {
+		out[attribute] = value
+		if open.VerifiedIsBoolean && isFlag(attribute) {
+			out[attribute] = value == "true"
+		}
+	}
 	writeJSON(w, http.StatusOK, out)
 }
 
@@ -339,11 +356,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (s *Server) IDPHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{pool}/.well-known/jwks.json", s.ofPool(func() any {
-		return map[string]any{"keys": []any{map[string]string{
-			"kty": "RSA", "use": "sig", "alg": "RS256", "kid": s.kid,
-			"n": base64.RawURLEncoding.EncodeToString(s.key.N.Bytes()),
-			"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(s.key.E)).Bytes()),
-		}}}
+		return map[string]any{"keys": []any{s.idKey.jwk(), s.accessKey.jwk()}}
 	}))
 	mux.HandleFunc("GET /{pool}/.well-known/openid-configuration", s.ofPool(func() any {
 		return map[string]any{
@@ -354,12 +367,12 @@ func (s *Server) IDPHandler() http.Handler {
 			"revocation_endpoint":                   s.cfg.BaseURL + "/oauth2/revoke",
 			"end_session_endpoint":                  s.cfg.BaseURL + "/logout",
 			"jwks_uri":                              s.Issuer() + "/.well-known/jwks.json",
-			"response_types_supported":              []string{"code"},
-			"scopes_supported":                      s.cfg.Scopes,
+			"response_types_supported":              []string{"code", "token"}, // the pool's, whatever the client may do
+			"scopes_supported":                      []string{"openid", "email", "phone", "profile"},
 			"subject_types_supported":               []string{"public"},
 			"id_token_signing_alg_values_supported": []string{"RS256"},
 			"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-			"code_challenge_methods_supported":      []string{"S256"},
+			// Cognito does PKCE and does not say so: no code_challenge_methods_supported.
 		}
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -29,7 +29,7 @@ func Bool(mu sync.Locker, name, about string, value *bool) Switch {
 		}}
 }
 
-// Clock is a clock that can be wrong. The zero value is right; it may be used by several goroutines.
+// Clock is a clock that can be wrong. The zero value and nil are right; it may be used by several goroutines.
 type Clock struct {
 	mu    sync.Mutex // guards ahead
 	ahead time.Duration
@@ -37,6 +37,9 @@ type Clock struct {
 
 // Now is the time by this clock.
 func (c *Clock) Now() time.Time {
+	if c == nil {
+		return time.Now()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.ahead)
