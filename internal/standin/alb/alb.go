@@ -7,8 +7,8 @@
 //	                     session cookies, 302 to where it began         nonce cookie, 302 to the authorization endpoint
 //
 // It is not a proxy: the only target is a Lambda function. It keeps no sessions; as with AWS a session lives in the
-// browser's cookie, encrypted, and ends when its own clock says so. Where AWS documents no behaviour the field or
-// constant says "unconfirmed".
+// browser's cookie, encrypted, and ends when its own clock says so. Where AWS documents no behaviour, or two, there is
+// a switch in Unconfirmed.
 //
 // Sources: "Authenticate users using an Application Load Balancer", "Use Lambda functions as targets of an Application
 // Load Balancer", "Troubleshoot your Application Load Balancers" and "Access logs for your Application Load Balancer"
@@ -24,6 +24,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -36,6 +37,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // OnUnauthenticated is what the default rule does with a request that carries no session.
@@ -62,12 +64,9 @@ type Config struct {
 	SessionTimeout    time.Duration     // 1 s to 7 days, which is the default
 	OnUnauthenticated OnUnauthenticated
 
-	// RejectInvalidCookie answers 401 to a session cookie that does not decrypt, instead of asking the browser to sign
-	// in again. AWS lists AuthInvalidCookie under 401 ("Clear browser cookies and retry", re:Post) but does not say
-	// that every such cookie ends there: unconfirmed, so both ways can be had.
-	RejectInvalidCookie bool
-	// ScriptableCookie leaves HttpOnly off the session cookies. AWS documents Secure only: unconfirmed.
-	ScriptableCookie bool
+	// IdleTimeout is idle_timeout.timeout_seconds, 1 s to 4000 s, by default 60 s: how long the client may send nothing of
+	// a body that is due. The function may take longer to answer.
+	IdleTimeout time.Duration
 	// DropInvalidHeaderFields is routing.http.drop_invalid_header_fields.enabled: request headers whose names hold
 	// anything but letters, digits and hyphens do not reach the target.
 	DropInvalidHeaderFields bool
@@ -79,6 +78,11 @@ type Config struct {
 	Caller            sigv4.Credentials // what Invoke calls are signed with
 	TargetGroupARN    string            // default: made from Name
 	MultiValueHeaders bool              // lambda.multi_value_headers.enabled
+
+	Unconfirmed Unconfirmed
+	// Clock is the load balancer's own, for the tokens, sessions, sign-ins, cookies and dates that it makes and judges;
+	// nil is right. Calls to Lambda are signed by the right time, because on AWS that hop is inside the service.
+	Clock *switches.Clock
 
 	Client    *http.Client // for the token and userInfo endpoints and Lambda; redirects are not followed
 	StateFile string
@@ -93,13 +97,15 @@ type Rule struct {
 	Body        string // at most 1024 characters
 }
 
-// Limits of the ELB quotas page, in bytes, and of the user guide's authentication page.
+// Limits of the user guide's pages on quotas (in bytes), on authentication, and on a load balancer's attributes.
 const (
-	maxRequestLine  = 16 << 10
-	maxHeaderField  = 16 << 10
-	maxHeaders      = 64 << 10
-	maxForwardedFor = 30
-	maxSession      = 7 * 24 * time.Hour
+	maxRequestLine     = 16 << 10
+	maxHeaderField     = 16 << 10
+	maxHeaders         = 64 << 10
+	maxResponseHeaders = 32 << 10
+	maxForwardedFor    = 30
+	maxSession         = 7 * 24 * time.Hour
+	maxIdle            = 4000 * time.Second
 )
 
 const callbackPath = "/oauth2/idpresponse"
@@ -112,7 +118,7 @@ type Server struct {
 	cipher cipher.AEAD
 	arn    string
 
-	mu    sync.Mutex           // guards what follows
+	mu    sync.Mutex           // guards c.Unconfirmed and what follows
 	state state                // as saved
 	keys  []signingKey         // newest first; state.Keys parsed
 	spent map[string]time.Time // ids of finished sign-ins, and when they may be forgotten
@@ -132,6 +138,8 @@ func New(c Config) (*Server, error) {
 	c.SessionCookieName = cmp.Or(c.SessionCookieName, "AWSELBAuthSessionCookie")
 	c.SessionTimeout = cmp.Or(c.SessionTimeout, maxSession)
 	c.OnUnauthenticated = cmp.Or(c.OnUnauthenticated, Authenticate)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, time.Minute)
+	c.Clock = cmp.Or(c.Clock, new(switches.Clock))
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -210,6 +218,9 @@ func (c Config) check() error {
 	if c.SessionTimeout < time.Second || c.SessionTimeout > maxSession {
 		fault("SessionTimeout %v is not between 1 second and 7 days", c.SessionTimeout)
 	}
+	if c.IdleTimeout < time.Second || c.IdleTimeout > maxIdle {
+		fault("IdleTimeout %v is not between 1 and 4000 seconds", c.IdleTimeout)
+	}
 	if !slices.Contains([]OnUnauthenticated{Authenticate, Deny, Allow}, c.OnUnauthenticated) {
 		fault("OnUnauthenticated %q is none of authenticate, deny, allow", c.OnUnauthenticated)
 	}
@@ -242,11 +253,18 @@ func (s *Server) ARN() string { return s.arn }
 // TargetGroupARN is what events carry in requestContext.elb.
 func (s *Server) TargetGroupARN() string { return s.c.TargetGroupARN }
 
-// Handler is the HTTPS listener. Behind a plain one it works too, but browsers do not return its Secure cookies.
+// now is the time by the load balancer's own clock.
+func (s *Server) now() time.Time { return s.c.Clock.Now() }
+
+// Handler is the HTTPS listener. Behind a plain one it works too, but browsers do not return its Secure cookies. The
+// idle time-out needs a ResponseWriter with SetReadDeadline, as net/http's is; one around it needs Unwrap.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		a := s.answer(r)
+		a := s.answer(r, idleReader{r.Body, http.NewResponseController(w), s.c.IdleTimeout})
+		if a.header.Get("Date") == "" {
+			a.header.Set("Date", s.now().UTC().Format(http.TimeFormat))
+		}
 		a.write(w)
 		// The path without its query: at the callback that would be an authorization code.
 		what := r.Method + " " + r.URL.Path
@@ -257,8 +275,8 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-func (s *Server) answer(r *http.Request) answer {
-	if a, ok := withinLimits(r); !ok {
+func (s *Server) answer(r *http.Request, body io.Reader) answer {
+	if a, ok := s.withinLimits(r); !ok {
 		return a
 	}
 	if r.URL.Path == callbackPath { // the load balancer's own, whatever the rules say
@@ -274,7 +292,7 @@ func (s *Server) answer(r *http.Request) answer {
 	}
 	who, cookies, a, ok := s.authenticate(r)
 	if ok {
-		a = s.forward(r, who)
+		a = s.forward(r, body, who)
 	}
 	for _, c := range cookies {
 		a.header.Add("Set-Cookie", c.String())
@@ -284,10 +302,14 @@ func (s *Server) answer(r *http.Request) answer {
 
 // withinLimits refuses what a load balancer refuses before it looks at any rule. Requests that net/http itself refuses
 // (no Host in HTTP/1.1, malformed lines, an unknown Transfer-Encoding) never come this far.
-func withinLimits(r *http.Request) (answer, bool) {
+func (s *Server) withinLimits(r *http.Request) (answer, bool) {
 	line := len(r.Method) + 1 + len(r.RequestURI) + 1 + len(r.Proto)
 	if line > maxRequestLine {
-		return refuse(http.StatusBadRequest, "RequestLineTooLong", fmt.Sprintf("request line of %d bytes", line)), false
+		status := http.StatusBadRequest
+		if s.unconfirmed().LongURIIs414 {
+			status = http.StatusRequestURITooLong
+		}
+		return refuse(status, "RequestLineTooLong", fmt.Sprintf("request line of %d bytes", line)), false
 	}
 	total := line + len("Host: ") + len(r.Host)
 	for name, values := range r.Header {
@@ -312,6 +334,25 @@ func withinLimits(r *http.Request) (answer, bool) {
 		return refuse(463, "ForwardedForTooLong", fmt.Sprintf("%d addresses in X-Forwarded-For", forwarded)), false
 	}
 	return answer{}, true
+}
+
+// idleReader reads a request's body and gives the client so long for the next byte of it. What the server's own
+// ReadTimeout says of the whole request is overruled, and forgotten with the end of the body: from there on it is the
+// function that takes its time.
+type idleReader struct {
+	io.Reader
+	connection *http.ResponseController
+	idle       time.Duration
+}
+
+func (r idleReader) Read(p []byte) (int, error) {
+	// By the right clock, and without a deadline where there is no connection: in tests that call the handler.
+	r.connection.SetReadDeadline(time.Now().Add(r.idle))
+	n, err := r.Reader.Read(p)
+	if err == io.EOF {
+		r.connection.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // matches reports whether path fits the pattern: greedy, with one step back to the last "*".
@@ -343,9 +384,12 @@ type answer struct {
 	why    string // an error_reason code of the access log, or our word where AWS has none; empty if nothing was refused
 }
 
+// ownServer is the Server header of the load balancer's own answers.
+const ownServer = "awselb/2.0"
+
 // own is an answer of the load balancer's, not the target's.
 func own(status int, detail string) answer {
-	return answer{status: status, header: http.Header{"Server": {"awselb/2.0"}}, detail: detail}
+	return answer{status: status, header: http.Header{"Server": {ownServer}}, detail: detail}
 }
 
 // refuse is the load balancer's plain error page.
@@ -369,6 +413,10 @@ func phrase(status int) string {
 		return "Authorization Required"
 	case http.StatusMethodNotAllowed:
 		return "Not Allowed"
+	case http.StatusRequestTimeout:
+		return "Request Time-out"
+	case http.StatusRequestURITooLong:
+		return "Request-URI Too Large"
 	case 463:
 		return "Too Many IP Addresses in X-Forwarded-For"
 	case http.StatusGatewayTimeout:

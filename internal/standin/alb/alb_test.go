@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -174,11 +175,16 @@ type world struct {
 	fn  *fn
 	log *bytes.Buffer
 	c   Config
+
+	silent string // a path that gets no answer in time
 }
 
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
+	}
+	if w.silent != "" && strings.HasPrefix(r.URL.Path, w.silent) {
+		return nil, os.ErrDeadlineExceeded
 	}
 	rec := httptest.NewRecorder()
 	in := r.Clone(r.Context())
@@ -193,6 +199,9 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.fn.ServeHTTP(rec, in)
 	default:
 		return nil, fmt.Errorf("no such host: %s", r.URL.Host)
+	}
+	if err := r.Context().Err(); err != nil { // the caller went away meanwhile
+		return nil, err
 	}
 	return rec.Result(), nil
 }
@@ -349,6 +358,9 @@ func TestLimits(t *testing.T) {
 		"a request line over 16 K":            {"GET", "/?" + strings.Repeat("x", 16<<10), nil, 400},
 		"a header over 16 K":                  {"GET", "/", http.Header{"X-Big": {strings.Repeat("x", 16<<10)}}, 400},
 		"headers over 64 K together":          {"GET", "/", http.Header{"X-Big": slices.Repeat([]string{strings.Repeat("x", 13<<10)}, 5)}, 400},
+		"a request line just under 16 K":      {"GET", "/?" + strings.Repeat("x", 16<<10-20), nil, 200},
+		"a header just under 16 K":            {"GET", "/", http.Header{"X-Big": {strings.Repeat("x", 16<<10-10)}}, 200},
+		"headers just under 64 K together":    {"GET", "/", http.Header{"X-Big": slices.Repeat([]string{strings.Repeat("x", 12<<10)}, 5)}, 200},
 		"31 addresses in X-Forwarded-For":     {"GET", "/", http.Header{"X-Forwarded-For": {strings.Repeat("10.0.0.1, ", 15) + "10.0.0.1", strings.Repeat("10.0.0.1, ", 14) + "10.0.0.1"}}, 463},
 		"30 addresses in X-Forwarded-For":     {"GET", "/", http.Header{"X-Forwarded-For": {strings.Repeat("10.0.0.1, ", 29) + "10.0.0.1"}}, 200},
 		"TRACE":                               {"TRACE", "/", nil, 405},
@@ -388,6 +400,13 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestCallbackIsTheLoadBalancersWhateverTheRulesSay(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Rules = []Rule{{Path: "/oauth2/*", Status: 200}} })
+	if got := w.browser(t).get(callbackPath).StatusCode; got != 401 {
+		t.Errorf("got %d, want 401 for a callback without a state", got)
+	}
+}
+
 func TestErrorPageIsTheLoadBalancers(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.OnUnauthenticated = Deny })
 	resp := w.browser(t).get("/")
@@ -398,11 +417,11 @@ func TestErrorPageIsTheLoadBalancers(t *testing.T) {
 }
 
 func TestConfigFaultsAreToldTogether(t *testing.T) {
-	_, err := New(Config{SessionTimeout: 8 * 24 * time.Hour, OnUnauthenticated: "perhaps", Rules: []Rule{{Path: "/x", Status: 302, ContentType: "image/png", Body: strings.Repeat("한", 1025)}}})
+	_, err := New(Config{SessionTimeout: 8 * 24 * time.Hour, IdleTimeout: 4001 * time.Second, OnUnauthenticated: "perhaps", Rules: []Rule{{Path: "/x", Status: 302, ContentType: "image/png", Body: strings.Repeat("한", 1025)}}})
 	if err == nil {
 		t.Fatal("got no error for an empty configuration")
 	}
-	for _, want := range []string{"Region is empty", "TokenEndpoint", "7 days", "perhaps", "status 302", "image/png", "1025 characters", "Log is nil"} {
+	for _, want := range []string{"Region is empty", "TokenEndpoint", "7 days", "IdleTimeout 1h6m41s is not", "perhaps", "status 302", "image/png", "1025 characters", "Log is nil"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}

@@ -24,8 +24,7 @@ import (
 
 const (
 	// nonceCookie binds a sign-in to the browser that began it. A browser keeps its nonce, so that neither a second tab
-	// nor a page that goes on polling spoils a sign-in under way. Whether AWS makes a new one each time is unconfirmed;
-	// browsers are seen to hold it beside a finished session.
+	// nor a page that goes on polling spoils a sign-in under way; but see Unconfirmed.NewNonces.
 	nonceCookie = "AWSALBAuthNonce"
 	nonceLength = 16 // letters and digits, as seen on real ones: 80 bits
 	// loginTimeout is fixed: "Client login timeout", ELB user guide.
@@ -104,7 +103,7 @@ func (s *Server) authenticate(r *http.Request) (who *session, cookies []*http.Co
 		switch {
 		case s.c.OnUnauthenticated == Allow:
 			return nil, nil, a, true
-		case s.c.OnUnauthenticated == Deny || s.c.RejectInvalidCookie:
+		case s.c.OnUnauthenticated == Deny || s.unconfirmed().RejectInvalidCookie:
 			return nil, nil, refuse(http.StatusUnauthorized, "AuthInvalidCookie", err.Error()), false
 		}
 		a = s.redirectToSignIn(r, "session cookie not ours or altered")
@@ -112,7 +111,7 @@ func (s *Server) authenticate(r *http.Request) (who *session, cookies []*http.Co
 		return nil, nil, a, false
 	}
 	detail := "session over"
-	switch sess.at(time.Now()) {
+	switch sess.at(s.now()) {
 	case live:
 		return &sess, nil, a, true
 	case stale:
@@ -143,10 +142,10 @@ func (s *Server) redirectToSignIn(r *http.Request, detail string) answer {
 		uri = "/"
 	}
 	nonce := nonceOf(r)
-	if len(nonce) != nonceLength {
+	if len(nonce) != nonceLength || s.unconfirmed().NewNonces {
 		nonce = rand.Text()[:nonceLength]
 	}
-	st := loginState{ID: rand.Text(), Nonce: nonce, Host: strings.ToLower(r.Host), URI: uri, Began: time.Now().UTC()}
+	st := loginState{ID: rand.Text(), Nonce: nonce, Host: strings.ToLower(r.Host), URI: uri, Began: s.now().UTC()}
 	sealed, err := s.seal("state", st)
 	if err != nil {
 		return refuse(http.StatusInternalServerError, "AuthUnhandledException", err.Error())
@@ -199,7 +198,10 @@ func (s *Server) finish(r *http.Request) (st loginState, sess session, err error
 	deny := func(why, detail string) (loginState, session, error) {
 		return loginState{}, session{}, &refusal{http.StatusUnauthorized, why, detail}
 	}
-	q, now := r.URL.Query(), time.Now()
+	q, now := r.URL.Query(), s.now()
+	if r.Host == "" { // HTTP/1.0
+		return deny("AuthMissingHostHeader", "the callback names no host")
+	}
 	if q.Get("state") == "" {
 		return deny("AuthMissingStateParam", "the callback carries no state")
 	}
@@ -224,7 +226,7 @@ func (s *Server) finish(r *http.Request) (st loginState, sess session, err error
 	if q.Get("code") == "" {
 		return deny("AuthMissingCodeParam", "the callback carries no code")
 	}
-	if !s.spend(st, now) {
+	if !s.unconfirmed().ReplaysReachIdP && !s.spend(st, now) {
 		return deny("AuthInvalidStateParam", "the state was used before")
 	}
 	sess = session{Ends: now.Add(s.c.SessionTimeout).UTC()}
@@ -241,8 +243,8 @@ func (s *Server) finish(r *http.Request) (st loginState, sess session, err error
 	return st, sess, s.userInfo(r.Context(), &sess, sub)
 }
 
-// spend marks a sign-in as finished; false if it was. AWS leaves replay to the IdP, which knows the code: that the load
-// balancer knows too is unconfirmed, and spares the IdP a question.
+// spend marks a sign-in as finished; false if it was. The IdP would refuse the code of a callback that comes again; this
+// spares it the question.
 func (s *Server) spend(st loginState, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -269,7 +271,7 @@ func (s *Server) refresh(ctx context.Context, old session) (session, error) {
 
 // tokens asks the token endpoint and fills in sess. The client authenticates with HTTP Basic (RFC 6749 section 2.3.1).
 func (s *Server) tokens(ctx context.Context, sess *session, form url.Values) (idToken string, err error) {
-	now := time.Now()
+	now := s.now()
 	req, err := http.NewRequest(http.MethodPost, s.c.TokenEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
@@ -364,7 +366,7 @@ func (s *Server) userInfo(ctx context.Context, sess *session, sub string) error 
 		return invalid(561, fmt.Sprintf("the userInfo endpoint answered %d", status))
 	}
 	if n := len(body) + len(sess.Access); n > maxClaims {
-		return &refusal{http.StatusInternalServerError, "AuthUserinfoResponseSizeExceeded", fmt.Sprintf("claims and access token have %d bytes, at most %d are possible", n, maxClaims)}
+		return s.oversize(fmt.Sprintf("claims and access token have %d bytes, at most %d are possible", n, maxClaims))
 	}
 	var claims map[string]any
 	if err := decodeNumbers(body, &claims); err != nil {
@@ -375,6 +377,15 @@ func (s *Server) userInfo(ctx context.Context, sess *session, sub string) error 
 	}
 	sess.Claims = bytes.TrimSpace(body)
 	return nil
+}
+
+// oversize refuses claims that do not fit.
+func (s *Server) oversize(detail string) error {
+	status := http.StatusInternalServerError
+	if s.unconfirmed().OversizeIs401 {
+		status = http.StatusUnauthorized
+	}
+	return &refusal{status, "AuthUserinfoResponseSizeExceeded", detail}
 }
 
 // ask sends a request to the IdP. Reasons are why+"Failed" and why+"Timeout".
@@ -438,18 +449,19 @@ func (s *Server) sessionCookies(r *http.Request, sess session) ([]*http.Cookie, 
 		return nil, err
 	}
 	if n := len(value); n > maxShards*shardSize {
-		return nil, &refusal{http.StatusInternalServerError, "AuthUserinfoResponseSizeExceeded", fmt.Sprintf("the session cookie would have %d bytes", n)}
+		return nil, s.oversize(fmt.Sprintf("the session cookie would have %d bytes, at most %d are possible", n, maxShards*shardSize))
 	}
+	u := s.unconfirmed()
 	var cookies []*http.Cookie
 	for i := range maxShards {
-		c := &http.Cookie{Name: s.shard(i), Path: "/", Secure: true, HttpOnly: !s.c.ScriptableCookie}
-		if r.Header.Get("Origin") != "" { // a CORS request
+		c := &http.Cookie{Name: s.shard(i), Path: "/", Secure: true, HttpOnly: !u.ScriptableCookie}
+		if r.Header.Get("Origin") != "" || u.CookieSameSiteNone { // with Origin it is a CORS request
 			c.SameSite = http.SameSiteNoneMode
 		}
 		n := min(len(value), shardSize)
 		c.Value, value = value[:n], value[n:]
 		if n > 0 {
-			c.Expires = time.Now().Add(cookieLife)
+			c.Expires = s.now().Add(cookieLife)
 		} else if _, err := r.Cookie(c.Name); err == nil {
 			c.MaxAge = -1
 		} else {
@@ -476,11 +488,21 @@ func (s *Server) seal(purpose string, v any) (string, error) {
 	if err := errors.Join(err, z.Close()); err != nil {
 		return "", fmt.Errorf("seal %s: %w", purpose, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.cipher.Seal(nil, nil, b.Bytes(), []byte(purpose))), nil
+	return encoding(purpose).EncodeToString(s.cipher.Seal(nil, nil, b.Bytes(), []byte(purpose))), nil
+}
+
+// encoding is how what is sealed for a purpose is written. A state travels in a URL. Session cookies look like real
+// ones, so that a client that URL-encodes them breaks them: "Application Load Balancers do not support cookie values
+// that are URL encoded" (ELB user guide).
+func encoding(purpose string) *base64.Encoding {
+	if purpose == "state" {
+		return base64.RawURLEncoding
+	}
+	return base64.StdEncoding
 }
 
 func (s *Server) open(purpose, sealed string, into any) error {
-	raw, err := base64.RawURLEncoding.DecodeString(sealed)
+	raw, err := encoding(purpose).DecodeString(sealed)
 	if err != nil {
 		return errors.New("not base64")
 	}

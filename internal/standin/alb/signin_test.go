@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
@@ -66,6 +67,28 @@ func TestPostThatMeetsNoSessionComesBackAsGet(t *testing.T) {
 	}
 }
 
+func TestPostAfterTheSessionIsOverComesBackAsGet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		b := w.signIn(t)
+		time.Sleep(time.Hour)
+		resp := b.do("POST", "/open?x=1", "for=2h", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+		u, err := resp.Location()
+		if resp.StatusCode != 302 || err != nil { // 302, not 307: browsers go on with GET
+			t.Fatalf("got %d to %v, want 302", resp.StatusCode, u)
+		}
+		resp = b.callback(url.Values{"code": {w.idp.code()}, "state": {u.Query().Get("state")}})
+		back := resp.Header.Get("Location")
+		if resp.StatusCode != 302 || back != "https://"+host+"/open?x=1" {
+			t.Fatalf("callback: got %d to %q, want 302 to where it began", resp.StatusCode, back)
+		}
+		b.get(strings.TrimPrefix(back, "https://"+host))
+		if e := w.fn.last(t); len(w.fn.events) != 1 || e["httpMethod"] != "GET" || e["body"] != "" {
+			t.Errorf("%d events, the last %v with body %q; want one GET, and the form lost", len(w.fn.events), e["httpMethod"], e["body"])
+		}
+	})
+}
+
 func TestOriginalPathCannotNameAnotherHost(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.browser(t)
@@ -125,6 +148,14 @@ func TestCallbackRefuses(t *testing.T) {
 			b.h.ServeHTTP(rec, r)
 			return rec.Result()
 		}, 401, "AuthInvalidStateParam", false},
+		"HTTP/1.0 without a host": {func(w *world, b *browser, q url.Values) *http.Response {
+			r := httptest.NewRequest("GET", callbackPath+"?"+q.Encode(), nil)
+			r.Host, r.Proto = "", "HTTP/1.0"
+			r.Header.Set("Cookie", nonceCookie+"="+b.cookies[nonceCookie])
+			rec := httptest.NewRecorder()
+			b.h.ServeHTTP(rec, r)
+			return rec.Result()
+		}, 401, "AuthMissingHostHeader", false},
 		"no code": {func(w *world, b *browser, q url.Values) *http.Response {
 			q.Del("code")
 			return b.callback(q)
@@ -160,6 +191,18 @@ func TestCallbackRefuses(t *testing.T) {
 			w.Server.c.TokenEndpoint = "https://nowhere.localhost/token"
 			return b.callback(q)
 		}, 500, "AuthTokenEpRequestFailed", false},
+		"a token endpoint that does not answer in time": {func(w *world, b *browser, q url.Values) *http.Response {
+			w.silent = "/oauth2/token"
+			return b.callback(q)
+		}, 500, "AuthTokenEpRequestTimeout", false},
+		"a userInfo endpoint that does not answer in time": {func(w *world, b *browser, q url.Values) *http.Response {
+			w.silent = "/oauth2/userInfo"
+			return b.callback(q)
+		}, 500, "AuthUserinfoEpRequestTimeout", true},
+		"a session of more than 16 KB": {func(w *world, b *browser, q url.Values) *http.Response {
+			w.idp.tokens = func(tok map[string]any) { tok["refresh_token"] = noise(15 << 10) }
+			return b.callback(q)
+		}, 500, "AuthUserinfoResponseSizeExceeded", true},
 		"a wrong client secret": {func(w *world, b *browser, q url.Values) *http.Response {
 			w.Server.c.ClientSecret = "old"
 			return b.callback(q)
@@ -213,6 +256,20 @@ func TestCallbackRefuses(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestClaimsAndAccessTokenMayHave11KB(t *testing.T) {
+	for size, status := range map[int]int{11 << 10: 302, 11<<10 + 1: 500} {
+		w := newWorld(t, nil)
+		w.idp.userInfo = func(rw http.ResponseWriter, r *http.Request) {
+			claims := `{"sub":"9f0c-sub","email":"%s"}`
+			io.WriteString(rw, fmt.Sprintf(claims, strings.Repeat("a", size-len("access-1")-len(claims)+len("%s"))))
+		}
+		b := w.browser(t)
+		if got := b.callback(url.Values{"code": {w.idp.code()}, "state": b.authorize("/")["state"]}).StatusCode; got != status {
+			t.Errorf("%d bytes: got %d, want %d\n%s", size, got, status, w.log)
+		}
 	}
 }
 
@@ -317,6 +374,89 @@ func TestSessionLife(t *testing.T) {
 	})
 }
 
+func TestSessionTimeoutAndAccessToken(t *testing.T) {
+	for name, tc := range map[string]struct {
+		timeout   time.Duration // the access token lives ten minutes
+		noRefresh bool
+		after     time.Duration
+		status    int
+		refreshes int
+	}{
+		"the access token lives longer: the session ends with its timeout":                {5 * time.Minute, false, 5 * time.Minute, 302, 0},
+		"… and a moment earlier it is good":                                               {5 * time.Minute, false, 5*time.Minute - time.Second, 200, 0},
+		"the access token is over: it is refreshed":                                       {time.Hour, false, 10 * time.Minute, 200, 1},
+		"the access token is over, there is no refresh token: the session goes on":        {time.Hour, true, 59 * time.Minute, 200, 0},
+		"… until its timeout":                                                             {time.Hour, true, time.Hour, 302, 0},
+		"both are over, although the refresh token is good: the session is over for good": {time.Hour, false, time.Hour, 302, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, mode := range []OnUnauthenticated{Authenticate, Deny} { // deny redirects a session that is over
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, func(c *Config) { c.SessionTimeout, c.OnUnauthenticated = tc.timeout, Authenticate })
+					w.idp.noRefresh = tc.noRefresh
+					b := w.signIn(t)
+					w.Server.c.OnUnauthenticated = mode
+					before := w.idp.calls
+					time.Sleep(tc.after)
+					if got := b.get("/").StatusCode; got != tc.status || w.idp.calls-before != tc.refreshes {
+						t.Errorf("%s: got %d after %d refreshes, want %d after %d\n%s", mode, got, w.idp.calls-before, tc.status, tc.refreshes, w.log)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestAllowForwardsTheClaimsOfASession(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.signIn(t)
+	w.Server.c.OnUnauthenticated = Allow
+	b.get("/")
+	if claims := claimsOf(t, w.fn.headers(t)["x-amzn-oidc-data"][0]); claims["sub"] != "9f0c-sub" {
+		t.Errorf("got %v, want the person's claims", claims)
+	}
+}
+
+func TestSessionCookiesOfCORSRequestsHaveSameSiteNone(t *testing.T) {
+	for origin, want := range map[string]http.SameSite{"": 0, "https://elsewhere.example": http.SameSiteNoneMode} {
+		w := newWorld(t, nil)
+		b := w.browser(t)
+		q := url.Values{"code": {w.idp.code()}, "state": b.authorize("/")["state"]}
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		resp := b.do("GET", callbackPath+"?"+q.Encode(), "", header)
+		for _, c := range resp.Cookies() {
+			if c.SameSite != want || !c.Secure {
+				t.Errorf("Origin %q: cookie %s has SameSite %d and Secure %v, want %d and true", origin, c.Name, c.SameSite, c.Secure, want)
+			}
+		}
+	}
+}
+
+// A state that says what a session says must not be one, nor the other way around.
+func TestSealedValuesServeOnePurpose(t *testing.T) {
+	w := newWorld(t, nil)
+	for made, played := range map[string]string{"state": "session", "session": "state"} {
+		sealed, err := w.seal(made, session{Claims: json.RawMessage(`{"sub":"x"}`), Ends: time.Now().Add(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := encoding(made).DecodeString(sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v any
+		if err := w.open(made, sealed, &v); err != nil {
+			t.Errorf("a %s does not open: %v", made, err)
+		}
+		if w.open(played, encoding(played).EncodeToString(raw), &v) == nil {
+			t.Errorf("a %s opens as a %s", made, played)
+		}
+	}
+}
+
 func TestRefreshRefusedMeansSignInAgain(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mode   OnUnauthenticated
@@ -378,6 +518,7 @@ func TestSessionCookieIsNotTrustedUnlessOurs(t *testing.T) {
 		"not base64":                     func(w *world, v string) string { return "!!" },
 		"another load balancer's":        func(w *world, v string) string { return newWorld(t, nil).signIn(t).cookies[name] },
 		"a state played as a session":    func(w *world, v string) string { return w.browser(t).authorize("/").Get("state") },
+		"URL-encoded, as AWS warns of":   func(w *world, v string) string { return url.QueryEscape(v) },
 		"plain JSON instead of a cipher": func(w *world, v string) string { return "eyJjbGFpbXMiOnt9fQ" },
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -385,7 +526,7 @@ func TestSessionCookieIsNotTrustedUnlessOurs(t *testing.T) {
 				w := newWorld(t, nil)
 				b := w.signIn(t)
 				b.cookies[name] = alter(w, b.cookies[name])
-				w.Server.c.RejectInvalidCookie = mode == "reject"
+				w.Server.c.Unconfirmed.RejectInvalidCookie = mode == "reject"
 				switch mode {
 				case "deny":
 					w.Server.c.OnUnauthenticated = Deny
@@ -407,18 +548,20 @@ func TestSessionCookieIsNotTrustedUnlessOurs(t *testing.T) {
 	}
 }
 
+// noise is as incompressible as base64 gets.
+func noise(n int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = letters[rand.IntN(len(letters))]
+	}
+	return string(b)
+}
+
 func TestLargeSessionIsShardedAndShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		// Text as incompressible as base64 gets, and the most that AWS allows, with a long refresh token besides.
-		noise := func(n int) string {
-			const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-			b := make([]byte, n)
-			for i := range b {
-				b[i] = letters[rand.IntN(len(letters))]
-			}
-			return string(b)
-		}
+		// The most that AWS allows, with a long refresh token besides.
 		w.idp.tokens = func(tok map[string]any) {
 			tok["access_token"], tok["refresh_token"] = "access-"+noise(10<<10), noise(1800)
 		}
@@ -441,6 +584,13 @@ func TestLargeSessionIsShardedAndShrinks(t *testing.T) {
 		if got := b.get("/").StatusCode; got != 200 {
 			t.Fatalf("with a sharded session: got %d, want 200", got)
 		}
+		for _, name := range shards() {
+			without := &browser{t, b.h, maps.Clone(b.cookies)}
+			delete(without.cookies, name)
+			if got := without.get("/").StatusCode; got != 302 {
+				t.Errorf("without %s: got %d, want 302", name, got)
+			}
+		}
 		w.idp.tokens = nil
 		w.idp.revoked = false
 		time.Sleep(10 * time.Minute)
@@ -456,6 +606,14 @@ func TestLargeSessionIsShardedAndShrinks(t *testing.T) {
 	})
 }
 
+func newTLSFront(t *testing.T, s interface{ Handler() http.Handler }) *httptest.Server {
+	front := httptest.NewUnstartedServer(s.Handler())
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	return front
+}
+
 // Everything over real TLS connections, with a cookie jar nobody here wrote.
 func TestOverTLS(t *testing.T) {
 	w := newWorld(t, nil)
@@ -469,10 +627,7 @@ func TestOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(s.Handler())
-	front.EnableHTTP2 = true
-	front.StartTLS()
-	defer front.Close()
+	front := newTLSFront(t, s)
 	jar, _ := cookiejar.New(nil)
 	client := front.Client()
 	client.Jar = jar

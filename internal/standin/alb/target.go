@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,7 +23,7 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 )
 
-// maxPayload bounds the request's body and the function's answer, each.
+// maxPayload bounds the request's body and the function's answer, each ("Lambda functions as targets", ELB user guide).
 const maxPayload = 1 << 20
 
 // event is what the function gets. Of each pair of maps one is nil, as the target group's attribute says.
@@ -43,20 +44,24 @@ type event struct {
 }
 
 // forward invokes the function with the request, and who's claims if there are any, and turns its answer into ours.
-func (s *Server) forward(r *http.Request, who *session) answer {
+func (s *Server) forward(r *http.Request, from io.Reader, who *session) answer {
 	if httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
 		return refuse(http.StatusBadRequest, "LambdaBadRequest", "a Lambda target cannot upgrade a connection")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxPayload+1))
+	body, err := io.ReadAll(io.LimitReader(from, maxPayload+1))
+	if timedOut(err) {
+		// net/http closes the connection, of which nothing more can be read.
+		return refuse(http.StatusRequestTimeout, "RequestTimeout", "the client sent nothing of the body that is due")
+	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, "LambdaBadRequest", "the request's body broke off")
 	}
 	if len(body) > maxPayload {
 		return refuse(http.StatusRequestEntityTooLarge, "LambdaRequestTooLarge", "the request's body has more than 1 MB")
 	}
-	headers := s.targetHeaders(r, time.Now())
+	headers := s.targetHeaders(r, s.now())
 	if who != nil {
-		token, err := s.oidcData(who.Claims, time.Now())
+		token, err := s.oidcData(who.Claims, s.now())
 		if err != nil {
 			return refuse(http.StatusInternalServerError, "AuthUnhandledException", err.Error())
 		}
@@ -69,8 +74,16 @@ func (s *Server) forward(r *http.Request, who *session) answer {
 		headers["x-amzn-oidc-data"] = []string{token}
 	}
 	e, err := s.event(r, headers, body)
+	u := s.unconfirmed()
 	if err != nil {
-		return refuse(http.StatusBadRequest, "LambdaBadRequest", err.Error())
+		status := http.StatusBadRequest
+		if u.NotUTF8Is502 {
+			status = http.StatusBadGateway
+		}
+		return refuse(status, "LambdaBadRequest", err.Error())
+	}
+	if u.InvokesTwice {
+		s.invoke(r.Context(), e)
 	}
 	return s.invoke(r.Context(), e)
 }
@@ -244,48 +257,76 @@ func invokeReason(status int) string {
 // hopByHop headers of a function's answer are ignored, and Content-Length is computed.
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
 
-// response reads the function's answer. The errors never quote it: it may hold cookies.
+// response reads the function's answer. Names are matched exactly, and null is no value: load balancers are seen to
+// answer 502 to it. The errors never quote the answer: it may hold cookies.
 func (s *Server) response(raw []byte) (answer, error) {
-	var f struct {
-		Status       int                 `json:"statusCode"`
-		Description  string              `json:"statusDescription"` // "200 OK"
-		Headers      map[string]string   `json:"headers"`
-		MultiHeaders map[string][]string `json:"multiValueHeaders"`
-		Body         string              `json:"body"`
-		Base64       *bool               `json:"isBase64Encoded"`
+	u := s.unconfirmed()
+	var fields map[string]json.RawMessage
+	if !utf8.Valid(raw) || json.Unmarshal(raw, &fields) != nil {
+		return answer{}, errors.New("the function's answer is not a JSON object in UTF-8")
 	}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return answer{}, errors.New("the function's answer is not the JSON object that a load balancer wants")
-	}
-	if f.Status < 200 || f.Status > 599 {
-		return answer{}, fmt.Errorf("statusCode is %d", f.Status)
-	}
-	// The user guide has all of these as a must. net/http writes its own reason phrase: that of the description is
-	// checked and not sent.
-	if code, reason, _ := strings.Cut(f.Description, " "); code != strconv.Itoa(f.Status) || reason == "" {
-		return answer{}, errors.New("statusDescription is not statusCode, a space and a reason")
-	}
-	if f.Base64 == nil {
-		return answer{}, errors.New("no isBase64Encoded")
-	}
-	multi := f.MultiHeaders
-	if !s.c.MultiValueHeaders {
-		if f.Headers == nil {
-			return answer{}, errors.New("no headers, and multiValueHeaders are not enabled in the target group")
+	var faults []error
+	take := func(name string, into any, optional bool) {
+		v, ok := fields[name]
+		switch {
+		case !ok && !optional:
+			faults = append(faults, fmt.Errorf("no %s", name))
+		case ok && (string(v) == "null" || json.Unmarshal(v, into) != nil):
+			faults = append(faults, fmt.Errorf("%s is not of the type that it should be", name))
 		}
-		multi = map[string][]string{}
-		for name, value := range f.Headers {
-			multi[name] = []string{value}
-		}
-	} else if multi == nil {
-		return answer{}, errors.New("no multiValueHeaders, which the target group has enabled")
 	}
-	a := answer{status: f.Status, header: http.Header{}, body: []byte(f.Body), detail: "forwarded"}
-	for name, values := range multi {
+	var (
+		status            int
+		description, body string
+		encoded           bool
+		multi             = map[string][]*string{}
+	)
+	take("statusCode", &status, false)
+	take("statusDescription", &description, u.ShortAnswersPass)
+	take("isBase64Encoded", &encoded, u.ShortAnswersPass)
+	take("body", &body, true)
+	if s.c.MultiValueHeaders {
+		take("multiValueHeaders", &multi, u.ShortAnswersPass)
+	} else {
+		var single map[string]*string
+		take("headers", &single, u.ShortAnswersPass)
+		for name, value := range single {
+			multi[name] = []*string{value}
+		}
+	}
+	if len(faults) > 0 {
+		return answer{}, errors.Join(faults...)
+	}
+	if status < 200 || status > 599 {
+		return answer{}, fmt.Errorf("statusCode is %d", status)
+	}
+	// net/http writes its own reason phrase: that of the description is checked and not sent.
+	if _, told := fields["statusDescription"]; told {
+		code, reason, _ := strings.Cut(description, " ")
+		if code != strconv.Itoa(status) || reason == "" || strings.HasPrefix(reason, " ") {
+			return answer{}, errors.New("statusDescription is not statusCode, a single space and a reason")
+		}
+	}
+	a := answer{status: status, header: http.Header{}, body: []byte(body), detail: "forwarded"}
+	total := len("HTTP/1.1 ") + len(description)
+	for _, name := range slices.Sorted(maps.Keys(multi)) {
 		if !httpguts.ValidHeaderFieldName(name) {
 			return answer{}, errors.New("a header name is not valid")
 		}
-		for _, v := range values {
+		values := multi[name]
+		if values == nil || slices.Contains(values, nil) {
+			return answer{}, fmt.Errorf("the value of header %s is null", clip(name))
+		}
+		if u.HeadersReversed {
+			slices.Reverse(values)
+		}
+		for _, value := range values {
+			v := *value
+			field := len(name) + len(": ") + len(v)
+			if total += field; field > maxHeaderField || total > maxResponseHeaders {
+				// The quotas page gives no status for it.
+				return answer{}, fmt.Errorf("header %s goes beyond the 16 KB of one header or the 32 KB of all", clip(name))
+			}
 			if !httpguts.ValidHeaderFieldValue(v) {
 				return answer{}, fmt.Errorf("the value of header %s is not valid", clip(name))
 			}
@@ -294,9 +335,12 @@ func (s *Server) response(raw []byte) (answer, error) {
 			}
 		}
 	}
-	if *f.Base64 {
+	if u.ServerOnAnswers && a.header.Get("Server") == "" {
+		a.header.Set("Server", ownServer)
+	}
+	if encoded {
 		var err error
-		if a.body, err = base64.StdEncoding.DecodeString(f.Body); err != nil {
+		if a.body, err = base64.StdEncoding.DecodeString(body); err != nil {
 			return answer{}, errors.New("isBase64Encoded is true, but the body is not base64")
 		}
 	}

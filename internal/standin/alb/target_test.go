@@ -1,6 +1,7 @@
 package alb
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -74,7 +75,7 @@ func TestTokenIsWhatALBSigns(t *testing.T) {
 			if !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(kid) {
 				t.Errorf("kid %q is not a UUID", kid)
 			}
-			exp := float64(time.Now().Add(2 * time.Minute).Unix())
+			exp := float64(time.Now().Add(time.Minute).Unix())
 			want := map[string]any{"typ": "JWT", "kid": kid, "alg": "ES256", "iss": issuer, "client": "client-1", "signer": w.ARN(), "exp": exp}
 			if !reflect.DeepEqual(head, want) {
 				t.Errorf("header: got %v, want %v", head, want)
@@ -131,6 +132,27 @@ func TestTokenIgnoresIssuerAndExpiryOfTheClaims(t *testing.T) {
 	raw := string(segment(t, token, 1))
 	if strings.Contains(raw, "evil") || strings.Contains(raw, "99999999999") || !strings.Contains(raw, "12345678901234567890") {
 		t.Errorf("payload %s: want our issuer and expiry, and numbers as they were", raw)
+	}
+}
+
+func TestTokenFromBeforeARotationCanBeChecked(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.signIn(t)
+	var kids []any
+	for range 2 {
+		b.get("/")
+		token, head, _ := w.token(t)
+		kids = append(kids, head["kid"])
+		if err := w.RotateKey(); err != nil {
+			t.Fatal(err)
+		}
+		find := func(*jwt.Token) (any, error) { return publicKey(t, w, head["kid"].(string)), nil }
+		if _, err := jwt.Parse(token, find, jwt.WithPaddingAllowed(), jwt.WithValidMethods([]string{"ES256"})); err != nil {
+			t.Error(err)
+		}
+	}
+	if kids[0] == kids[1] {
+		t.Error("tokens before and after a rotation have the same kid")
 	}
 }
 
@@ -222,7 +244,7 @@ func TestEvent(t *testing.T) {
 	w := newWorld(t, nil)
 	b := w.signIn(t)
 	b.do("POST", "/a%2Fb/c?k=v%20w&k=2&&flag&%ED%95%9C=%41", "for=2h", http.Header{
-		"Content-Type": {"application/x-www-form-urlencoded"}, "X-Forwarded-For": {"203.0.113.9"}, "X-Two": {"1", "2"},
+		"Content-Type": {"application/x-www-form-urlencoded"}, "X-Forwarded-For": {"203.0.113.9", "198.51.100.7"}, "X-Two": {"1", "2"},
 	})
 	e := w.fn.last(t)
 	if got := slices.Sorted(mapKeys(e)); !slices.Equal(got, []string{"body", "httpMethod", "isBase64Encoded", "multiValueHeaders", "multiValueQueryStringParameters", "path", "requestContext"}) {
@@ -242,7 +264,7 @@ func TestEvent(t *testing.T) {
 	}
 	h := w.fn.headers(t)
 	for name, want := range map[string][]string{
-		"x-forwarded-for": {"203.0.113.9, 192.0.2.1"}, "x-two": {"1", "2"}, "host": {host}, "content-type": {"application/x-www-form-urlencoded"},
+		"x-forwarded-for": {"203.0.113.9, 198.51.100.7, 192.0.2.1"}, "x-two": {"1", "2"}, "host": {host}, "content-type": {"application/x-www-form-urlencoded"},
 	} {
 		if !slices.Equal(h[name], want) {
 			t.Errorf("%s: got %q, want %q", name, h[name], want)
@@ -349,6 +371,24 @@ func TestFunctionAnswers(t *testing.T) {
 		"a header split in two":                   {false, `{` + head + `"multiValueHeaders":{"x":["1\r\nset-cookie: a=b"]}}`, 502, "LambdaInvalidResponse"},
 		"a header name with a space":              {false, `{` + head + `"multiValueHeaders":{"x y":["1"]}}`, 502, "LambdaInvalidResponse"},
 		"a body that is not the base64 it claims": {false, `{"statusCode":200,"statusDescription":"200 OK","isBase64Encoded":true,"multiValueHeaders":{},"body":"!"}`, 502, "LambdaInvalidResponse"},
+		"names in another case":                   {false, `{"StatusCode":200,"StatusDescription":"200 OK","IsBase64Encoded":false,"MultiValueHeaders":{}}`, 502, "LambdaInvalidResponse"},
+		"one name in another case":                {false, `{` + head + `"multiValueheaders":{}}`, 502, "LambdaInvalidResponse"},
+		"a body that is null":                     {false, `{` + head + `"multiValueHeaders":{},"body":null}`, 502, "LambdaInvalidResponse"},
+		"headers that are null":                   {true, `{` + head + `"headers":null}`, 502, "LambdaInvalidResponse"},
+		"the other mode's headers that are null":  {true, `{` + head + `"headers":{"x":"1"},"multiValueHeaders":null}`, 200, ""},
+		"a header that is a number":               {true, `{` + head + `"headers":{"content-length":5}}`, 502, "LambdaInvalidResponse"},
+		"a header that is null":                   {true, `{` + head + `"headers":{"x":null}}`, 502, "LambdaInvalidResponse"},
+		"a list of headers that is null":          {false, `{` + head + `"multiValueHeaders":{"x":null}}`, 502, "LambdaInvalidResponse"},
+		"a header in a list that is null":         {false, `{` + head + `"multiValueHeaders":{"x":["1",null]}}`, 502, "LambdaInvalidResponse"},
+		"a header that is no list":                {false, `{` + head + `"multiValueHeaders":{"x":"1"}}`, 502, "LambdaInvalidResponse"},
+		"two spaces before the reason":            {false, `{"statusCode":200,"statusDescription":"200  OK","isBase64Encoded":false,"multiValueHeaders":{}}`, 502, "LambdaInvalidResponse"},
+		"a description without a reason":          {false, `{"statusCode":200,"statusDescription":"200 ","isBase64Encoded":false,"multiValueHeaders":{}}`, 502, "LambdaInvalidResponse"},
+		"an answer that is not UTF-8":             {false, `{` + head + `"multiValueHeaders":{},"body":"` + "\xff" + `"}`, 502, "LambdaInvalidResponse"},
+		"one header of 16 KB":                     {false, `{` + head + `"multiValueHeaders":{"x":["` + strings.Repeat("x", 16<<10) + `"]}}`, 502, "LambdaInvalidResponse"},
+		"headers of 32 KB together":               {false, `{` + head + `"multiValueHeaders":{"x":["` + strings.Repeat("x", 16000) + `","` + strings.Repeat("x", 16000) + `","` + strings.Repeat("x", 1000) + `"]}}`, 502, "LambdaInvalidResponse"},
+		"headers of a little less":                {false, `{` + head + `"multiValueHeaders":{"x":["` + strings.Repeat("x", 16000) + `","` + strings.Repeat("x", 16000) + `","` + strings.Repeat("x", 700) + `"]}}`, 200, ""},
+		"an answer of 1 MB":                       {false, `{` + head + `"multiValueHeaders":{},"body":"` + strings.Repeat("x", 1<<20-len(`{`+head+`"multiValueHeaders":{},"body":""}`)) + `"}`, 200, ""},
+		"an answer of one byte more":              {false, `{` + head + `"multiValueHeaders":{},"body":"` + strings.Repeat("x", 1<<20-len(`{`+head+`"multiValueHeaders":{},"body":"`)-1) + `"}`, 502, "LambdaResponseTooLarge"},
 		"an answer over 1 MB":                     {false, `{` + head + `"multiValueHeaders":{},"body":"` + strings.Repeat("x", 1<<20) + `"}`, 502, "LambdaResponseTooLarge"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -387,6 +427,8 @@ func TestFunctionFails(t *testing.T) {
 		"it is throttled":          {func(w http.ResponseWriter) { w.WriteHeader(429) }, 502, "LambdaThrottling"},
 		"it does not exist":        {func(w http.ResponseWriter) { w.WriteHeader(404) }, 502, "LambdaResourceNotFound"},
 		"it may not be invoked":    {func(w http.ResponseWriter) { w.WriteHeader(403) }, 502, "LambdaAccessDenied"},
+		"it has had enough":        {func(w http.ResponseWriter) { w.WriteHeader(413) }, 502, "LambdaRequestTooLarge"},
+		"it dislikes the event":    {func(w http.ResponseWriter) { w.WriteHeader(400) }, 502, "LambdaBadRequest"},
 		"Lambda itself has failed": {func(w http.ResponseWriter) { w.WriteHeader(500) }, 502, "LambdaServiceException"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -401,6 +443,26 @@ func TestFunctionFails(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.LambdaURL = "https://nowhere.localhost" })
 		if got := w.signIn(t).get("/").StatusCode; got != 502 {
 			t.Errorf("got %d, want 502", got)
+		}
+	})
+	t.Run("Lambda does not answer in time", func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.silent = "/2015-03-31/"
+		if got := w.signIn(t).get("/").StatusCode; got != 504 || !strings.Contains(w.log.String(), "why=LambdaConnectionTimeout") {
+			t.Errorf("got %d, want 504\n%s", got, w.log)
+		}
+	})
+	t.Run("the client goes away before it answers", func(t *testing.T) {
+		w := newWorld(t, nil)
+		b := w.signIn(t)
+		ctx, leave := context.WithCancel(t.Context())
+		w.fn.answer = func(http.ResponseWriter) { leave() }
+		r := httptest.NewRequestWithContext(ctx, "GET", "/", nil)
+		r.Header.Set("Cookie", "AWSELBAuthSessionCookie-0="+b.cookies["AWSELBAuthSessionCookie-0"])
+		rec := httptest.NewRecorder()
+		w.Handler().ServeHTTP(rec, r)
+		if rec.Code != 460 || !strings.Contains(w.log.String(), "why=ClientClosedConnection") {
+			t.Errorf("got %d, want 460\n%s", rec.Code, w.log)
 		}
 	})
 	t.Run("the signature is of another key", func(t *testing.T) {

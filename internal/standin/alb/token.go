@@ -15,13 +15,8 @@ import (
 	"time"
 )
 
-const (
-	// tokenLife is how long an x-amzn-oidc-data token is good for. AWS documents none; tokens seen in the open expired
-	// one to two minutes after they were made: unconfirmed.
-	tokenLife = 2 * time.Minute
-	// keptKeys is how many signing keys the key server knows, the current one included. AWS documents no rotation.
-	keptKeys = 4
-)
+// keptKeys is how many signing keys the key server knows, the current one included. AWS documents no rotation.
+const keptKeys = 4
 
 // savedKey is a signing key at rest.
 type savedKey struct {
@@ -133,18 +128,29 @@ type jwtHeader struct {
 }
 
 // oidcData signs the claims for the target. Both segments and the signature keep their base64 padding, and the signed
-// bytes are the padded ones: that is what verifiers in the field trip over.
+// bytes are the padded ones: that is what verifiers in the field trip over. Unconfirmed has other ways.
 func (s *Server) oidcData(claims json.RawMessage, now time.Time) (string, error) {
 	s.mu.Lock()
-	key := s.keys[0]
+	key, u := s.keys[0], s.c.Unconfirmed
 	s.mu.Unlock()
-	exp := now.Add(tokenLife).Unix()
+	life, text := time.Minute, base64.URLEncoding
+	if u.TokensLiveTwoMinutes {
+		life = 2 * time.Minute
+	}
+	if u.TokensUnpadded {
+		text = base64.RawURLEncoding
+	}
+	exp := now.Add(life).Unix()
 
 	var payload map[string]any
 	if err := decodeNumbers(claims, &payload); err != nil || payload == nil {
 		return "", errors.New("claims are not a JSON object")
 	}
-	payload["exp"], payload["iss"] = exp, s.c.Issuer // the configured issuer, whatever the claims said
+	delete(payload, "exp") // whatever the claims said: a verifier would take it for the token's
+	delete(payload, "iss")
+	if !u.ExpiryInHeaderOnly {
+		payload["exp"], payload["iss"] = exp, s.c.Issuer
+	}
 	h, err := json.Marshal(jwtHeader{"JWT", key.saved.ID, "ES256", s.c.Issuer, s.c.ClientID, s.ARN(), exp})
 	if err != nil {
 		return "", fmt.Errorf("token header: %w", err)
@@ -153,7 +159,7 @@ func (s *Server) oidcData(claims json.RawMessage, now time.Time) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("token payload: %w", err)
 	}
-	signed := base64.URLEncoding.EncodeToString(h) + "." + base64.URLEncoding.EncodeToString(p)
+	signed := text.EncodeToString(h) + "." + text.EncodeToString(p)
 	digest := sha256.Sum256([]byte(signed))
 	r, v, err := ecdsa.Sign(rand.Reader, key.private, digest[:])
 	if err != nil {
@@ -162,5 +168,5 @@ func (s *Server) oidcData(claims json.RawMessage, now time.Time) (string, error)
 	raw := make([]byte, 64) // R || S, each 32 bytes (RFC 7518 section 3.4)
 	r.FillBytes(raw[:32])
 	v.FillBytes(raw[32:])
-	return signed + "." + base64.URLEncoding.EncodeToString(raw), nil
+	return signed + "." + text.EncodeToString(raw), nil
 }
