@@ -35,6 +35,8 @@ var sabotages = []fault{
 	{"scheduler", "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made", "scheduler", 0},
 	{"association", "every association ends in association-failed", "association", 0},
 	{"beat", "the schedule's calls of the beat function fail", "beat", 0},
+	{"clock-cognito", "the user pool's clock is three minutes slow", "cognito", -3 * time.Minute},
+	{"clock-alb", "the load balancer's clock is ten minutes slow", "lambda", -10 * time.Minute},
 	{"clock-phone", "the pocket authenticator's clock is five minutes slow", "identity-center", -5 * time.Minute},
 }
 
@@ -96,8 +98,15 @@ func (w *world) consoleBreaks() []switches.Switch {
 // unconfirmed are the stand-ins' switches for what AWS's documents leave open.
 func (w *world) unconfirmed() []switches.Switch {
 	var out []switches.Switch
-	for _, s := range w.ec2.Switches() {
-		out = append(out, switches.Switch{Name: "ec2." + s.Name, About: s.About, On: s.On, Set: s.Set})
+	for _, standin := range []struct {
+		name     string
+		switches []switches.Switch
+	}{
+		{"alb", w.alb.Switches()}, {"cognito", w.pool.Switches()}, {"ec2", w.ec2.Switches()},
+	} {
+		for _, s := range standin.switches {
+			out = append(out, switches.Switch{Name: standin.name + "." + s.Name, About: s.About, On: s.On, Set: s.Set})
+		}
 	}
 	return out
 }

@@ -119,6 +119,8 @@ type world struct {
 	runs      []func(context.Context) error
 	function  string // folder of the functions' program and configuration
 
+	alb       *alb.Server
+	pool      *cognito.Server
 	ec2       *ec2.Server
 	directory *directory.Server // nil with a real one
 	real      *realDirectory    // nil with the stand-in
@@ -257,22 +259,22 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if w.o.samlMetadata != "" { // which may be anywhere, with a certificate that this system trusts
 		provider = http.DefaultClient
 	}
-	pool, err := cognito.New(cognito.Config{
+	w.pool, err = cognito.New(cognito.Config{
 		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
 		AttributeMapping: map[string]string{"email": "Email"}, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
 		LogoutURLs: []string{vpnURL + "/signed-out"}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
-		Client: provider, StateFile: w.file("cognito"), Log: w.log,
+		Clock: w.clocks["clock-cognito"], Client: provider, StateFile: w.file("cognito"), Log: w.log,
 	})
 	if err != nil {
 		return err
 	}
 	idc.BaseURL, idc.SyncEvery, idc.StateFile, idc.Log = idcURL, w.o.minute, w.file("identity-center"), w.log
 	app := &idc.Application
-	app.Name, app.ACSURL, app.Audience, app.StartURL = "Nightlatch", pool.ACSURL(), pool.Audience(), vpnURL+"/"
+	app.Name, app.ACSURL, app.Audience, app.StartURL = "Nightlatch", w.pool.ACSURL(), w.pool.Audience(), vpnURL+"/"
 	if w.idc, err = identitycenter.New(idc); err != nil {
 		return err
 	}
-	pool.SetMetadataURL(cmp.Or(w.o.samlMetadata, w.idc.MetadataURL()))
+	w.pool.SetMetadataURL(cmp.Or(w.o.samlMetadata, w.idc.MetadataURL()))
 
 	// EC2, DynamoDB, Scheduler.
 	if w.ec2, err = ec2.New(ec2.Config{
@@ -281,9 +283,6 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: "vpc-0d3a11c0ffee00001", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
 		Throttle:  true, StateFile: w.file("ec2"), Log: w.log,
 	}); err != nil {
-		return err
-	}
-	if err := w.setUnconfirmed(); err != nil {
 		return err
 	}
 	tables, err := dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
@@ -304,21 +303,24 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 
-	// The load balancer.
-	balancer, err := alb.New(alb.Config{
+	// The load w.alb.
+	w.alb, err = alb.New(alb.Config{
 		Region: demoRegion, AccountID: demoAccount, Name: "nightlatch",
 		AuthorizationEndpoint: poolURL + "/oauth2/authorize", TokenEndpoint: poolURL + "/oauth2/token", UserInfoEndpoint: poolURL + "/oauth2/userInfo",
-		Issuer: pool.Issuer(), ClientID: pool.ClientID(), ClientSecret: pool.ClientSecret(), Scope: "openid",
+		Issuer: w.pool.Issuer(), ClientID: w.pool.ClientID(), ClientSecret: w.pool.ClientSecret(), Scope: "openid",
 		ExtraParams: map[string]string{"identity_provider": "IdentityCenter"}, SessionTimeout: 8 * time.Hour,
 		Rules:     []alb.Rule{{Path: "/signed-out", Status: http.StatusOK, ContentType: "text/html", Body: signedOutPage}},
 		LambdaURL: awsURL, FunctionARN: functions.FunctionARN("nightlatch"), Caller: role, MultiValueHeaders: true, DropInvalidHeaderFields: true,
-		Client: site, StateFile: w.file("alb"), Log: w.log,
+		Clock: w.clocks["clock-alb"], Client: site, StateFile: w.file("alb"), Log: w.log,
 	})
 	if err != nil {
 		return err
 	}
-	logout := poolURL + "/logout?" + url.Values{"client_id": {pool.ClientID()}, "logout_uri": {vpnURL + "/signed-out"}}.Encode()
-	if err := w.writeConfig(balancer.ARN(), pool.ClientID(), pool.Issuer(), logout, w.signInOrigins(poolURL, idcURL)); err != nil {
+	if err := w.setUnconfirmed(); err != nil {
+		return err
+	}
+	logout := poolURL + "/logout?" + url.Values{"client_id": {w.pool.ClientID()}, "logout_uri": {vpnURL + "/signed-out"}}.Encode()
+	if err := w.writeConfig(w.alb.ARN(), w.pool.ClientID(), w.pool.Issuer(), logout, w.signInOrigins(poolURL, idcURL)); err != nil {
 		return err
 	}
 
@@ -328,8 +330,8 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, tables.Handler())),
 		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
 		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(functions.Handler()))),
-		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, balancer.KeyHandler())),
-		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, pool.IDPHandler())),
+		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, w.alb.KeyHandler())),
+		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, w.pool.IDPHandler())),
 	}
 	named, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -345,16 +347,16 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	}
 	w.runs = append(w.runs, func(ctx context.Context) error { <-ctx.Done(); return tunnel.Close() })
 
-	cons, err := w.console(vpnURL, balancer.RotateKey)
+	cons, err := w.console(vpnURL, w.alb.RotateKey)
 	if err != nil {
 		return err
 	}
 	w.serve("aws", w.listeners["aws"], gateway(services))
 	w.serve("aws by name", tls.NewListener(named, names), byHost(services))
 	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
-	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.tap.Hear("cognito", w.breakable("cognito", unavailablePlain, pool.Handler())))
+	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.tap.Hear("cognito", w.breakable("cognito", unavailablePlain, w.pool.Handler())))
 	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.tap.Hear("identity-center", w.signInBroken(w.idc.Handler())))
-	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.tap.Hear("alb", w.breakable("alb", unavailablePlain, balancer.Handler())))
+	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.tap.Hear("alb", w.breakable("alb", unavailablePlain, w.alb.Handler())))
 	w.serve("console", w.listeners["console"], cons.Handler())
 	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, functions.Run, w.scheduler.Run)
 
@@ -364,7 +366,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		w.info.SubnetIDs = append(w.info.SubnetIDs, s.ID)
 	}
 	if w.o.samlMetadata != "" {
-		w.info.SAML = &demoSAML{ACSURL: pool.ACSURL(), Audience: pool.Audience()}
+		w.info.SAML = &demoSAML{ACSURL: w.pool.ACSURL(), Audience: w.pool.Audience()}
 	} else {
 		_, _, w.info.Users = w.known()
 	}
