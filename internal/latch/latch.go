@@ -173,7 +173,7 @@ func (f *Fault) Error() string {
 type Principal struct {
 	Subject Subject `json:"subject"`
 	Issuer  string  `json:"issuer,omitempty"`
-	Name    string  `json:"name,omitempty"` // for display: a name, else a user name, else an e-mail address
+	Name    string  `json:"name,omitempty"` // for display: a name, else an e-mail address, else a user name
 	Email   string  `json:"email,omitempty"`
 }
 

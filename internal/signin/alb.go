@@ -213,10 +213,10 @@ func (a *ALB) principal(p claims, now time.Time) (latch.Principal, error) {
 		name = display(strings.TrimSpace(p.text("given_name") + " " + p.text("family_name")))
 	}
 	if name == "" {
-		name = display(p.userName())
+		name = email // people know it; the user name may be an identifier that nobody can read
 	}
 	if name == "" {
-		name = email
+		name = display(p.userName())
 	}
 	return latch.Principal{Subject: latch.Subject(sub), Issuer: a.issuer, Name: name, Email: email}, nil
 }

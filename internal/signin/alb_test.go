@@ -315,9 +315,9 @@ func TestNames(t *testing.T) {
 	for name, tt := range map[string]struct{ payload, name, email string }{
 		"a full name wins":                       {`"name":"Alice Kim","username":"u","email":"a@x"`, "Alice Kim", "a@x"},
 		"else given and family name":             {`"given_name":"Alice","family_name":"Kim","username":"u"`, "Alice Kim", ""},
-		"else the user name":                     {`"username":"IdentityCenter_alice","email":"a@x"`, "IdentityCenter_alice", "a@x"},
+		"else the e-mail address":                {`"username":"IdentityCenter_602dc3bb","email":"a@x"`, "a@x", "a@x"},
+		"else the user name":                     {`"username":"IdentityCenter_alice"`, "IdentityCenter_alice", ""},
 		"without the provider when it is known":  {`"username":"IdentityCenter_alice","identities":"[{\"userId\":\"alice\",\"providerName\":\"IdentityCenter\"}]"`, "alice", ""},
-		"else the e-mail address":                {`"email":"a@x"`, "a@x", "a@x"},
 		"control characters go":                  {`"name":"Al\u0007ice\n"`, "Alice", ""},
 		"a name of the wrong kind is no refusal": {`"name":["x"],"identities":7,"username":"u"`, "u", ""},
 		"nothing at all":                         {`"x":1`, "", ""},
