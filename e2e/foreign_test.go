@@ -276,19 +276,23 @@ type pool struct {
 	RedirectURI  string `json:"redirectUri"`
 	Email        string `json:"email"`
 	Post         bool   `json:"post"`
+	AWS          string `json:"aws"` // where the demo has the issuer's documents
 	metadata     string
+}
+
+// state reads what a stand-in keeps.
+func state(t *testing.T, d *demo.Demo, kind string, into any) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(d.Dir, kind+".state.json"))
+	must(t, err, "read the state of %s", kind)
+	must(t, json.Unmarshal(raw, into), "read the state of %s", kind)
 }
 
 func thePool(t *testing.T, d *demo.Demo) pool {
 	t.Helper()
-	p := pool{RedirectURI: d.URL + "oauth2/idpresponse", Email: d.Users[0].Username + "@corp.example"}
-	state := func(kind string, into any) {
-		raw, err := os.ReadFile(filepath.Join(d.Dir, kind+".state.json"))
-		must(t, err, "read the state of %s", kind)
-		must(t, json.Unmarshal(raw, into), "read the state of %s", kind)
-	}
+	p := pool{RedirectURI: d.URL + "oauth2/idpresponse", Email: d.Users[0].Username + "@corp.example", AWS: d.AWS.EndpointURL}
 	var cognito struct{ Data pool }
-	state("cognito", &cognito)
+	state(t, d, "cognito", &cognito)
 	p.PoolID, p.ClientID, p.ClientSecret = cognito.Data.PoolID, cognito.Data.ClientID, cognito.Data.ClientSecret
 	p.Issuer = "https://cognito-idp." + d.AWS.Region + ".amazonaws.com/" + p.PoolID
 
@@ -303,7 +307,7 @@ func thePool(t *testing.T, d *demo.Demo) pool {
 	authorize := location(d.URL)
 	p.Domain = authorize.Scheme + "://" + authorize.Host
 	var identity struct{ Data struct{ ID string } }
-	state("identity-center", &identity)
+	state(t, d, "identity-center", &identity)
 	signIn := location(authorize.String())
 	p.metadata = signIn.Scheme + "://" + signIn.Host + "/saml/metadata/" + identity.Data.ID
 	return p

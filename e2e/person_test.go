@@ -204,12 +204,6 @@ func TestSignInRefusals(t *testing.T) {
 	d := start(t, quick...)
 	all, err := d.Accounts(t.Context())
 	must(t, err, "accounts")
-	says := func(t *testing.T, p *browser.Person, want string) {
-		t.Helper()
-		if got, err := p.Text("#error[role=alert]"); err != nil || got != want {
-			t.Errorf("the page says %q (%v), want %q", got, err, want)
-		}
-	}
 	for _, c := range []struct{ name, user, password, want string }{
 		{"a wrong password", "alice", "not-my-password", "The user name or the password is not correct."},
 		{"nobody's name", "mallory", "not-my-password", "The user name or the password is not correct."},
@@ -238,6 +232,14 @@ func TestSignInRefusals(t *testing.T) {
 	})
 }
 
+// says holds Identity Center's sentence on the page against the one that is due.
+func says(t *testing.T, p *browser.Person, want string) {
+	t.Helper()
+	if got, err := p.Text("#error[role=alert]"); err != nil || got != want {
+		t.Errorf("the page says %q (%v), want %q", got, err, want)
+	}
+}
+
 // TestCodes: a wrong code, a code that was used, and the authenticator of the demo's last run.
 func TestCodes(t *testing.T) {
 	t.Parallel()
@@ -258,12 +260,6 @@ func TestCodes(t *testing.T) {
 		code, err := browser.CodeAt(link, step)
 		must(t, err, "make a code")
 		must(t, p.SendCode(code), "send it")
-	}
-	says := func(t *testing.T, p *browser.Person, want string) {
-		t.Helper()
-		if got, err := p.Text("#error[role=alert]"); err != nil || got != want {
-			t.Errorf("the page says %q (%v), want %q", got, err, want)
-		}
 	}
 	if !t.Run("first day", func(t *testing.T) {
 		d := startIn(t, dir, quick...)

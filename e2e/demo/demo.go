@@ -67,6 +67,13 @@ type Info struct {
 	EndpointID string   `json:"endpoint_id"`
 	SubnetIDs  []string `json:"subnet_ids"`
 	ConsoleURL string   `json:"console_url"`
+	SAML       *SAML    `json:"saml"`
+}
+
+// SAML is what --saml-metadata's identity provider must be told.
+type SAML struct {
+	ACSURL   string `json:"acs_url"`
+	Audience string `json:"audience"`
 }
 
 // User is somebody who may sign in.

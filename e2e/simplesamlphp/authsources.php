@@ -1,0 +1,2 @@
+<?php
+$config = ['people' => ['exampleauth:UserPass', 'zoe:from-elsewhere' => ['uid' => ['zoe'], 'Email' => ['zoe@idp.example']]]];
