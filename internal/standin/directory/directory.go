@@ -5,9 +5,9 @@
 // It reads BER with go-asn1-ber and does the rest itself: a server library hands filters over as text and hides
 // controls, and both are what has to be strict here.
 //
-// It is not a directory to keep people in: read-only over the wire, no SASL, no referrals, no replication, no schema
-// entry. Sources for its behaviour: MS-ADTS ("Active Directory Technical Specification"), sections 3.1.1.3 and 5.1.1,
-// and a Samba domain controller beside it.
+// It is not a directory to keep people in: read-only over the wire, no SASL, no StartTLS, no referrals, no replication,
+// no schema entry. Sources for its behaviour: MS-ADTS ("Active Directory Technical Specification"), sections 3.1.1.3 and
+// 5.1.1, and a Samba domain controller beside it.
 package directory
 
 import (
@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // Account policy, as a domain's password policy would hold it.
@@ -44,13 +45,15 @@ const (
 
 // User is a person's account. Its flags are for showing what AD refuses.
 type User struct {
-	Username, Password, GivenName, Surname, Email string
+	Username, Password, GivenName, Initials, Surname, Email string
 
 	Disabled        bool // error 533
 	Locked          bool // error 775, until Unlock
 	Expired         bool // the account expired: error 701
 	MustChange      bool // the password must be changed before the next sign-in: error 773
 	PasswordExpired bool // error 532
+	OutOfHours      bool // may sign in at no hour of the week: error 530
+	OtherComputer   bool // may sign in on another computer only: error 531
 }
 
 // Group is a security group. Members are names of users or of other groups.
@@ -70,8 +73,23 @@ type Config struct {
 	// Iterations of the hash of each new password; 0 is 100,000. Tests take few.
 	Iterations int
 
-	StateFile string
-	Log       *slog.Logger
+	Unconfirmed Unconfirmed
+	StateFile   string
+	Log         *slog.Logger
+}
+
+// Unconfirmed holds the questions to which there are two answers. A client should do well under either.
+type Unconfirmed struct {
+	// UnknownIs525: a bind as somebody who does not exist is refused with data 525, as lists of Active Directory's codes
+	// have it, instead of 52e, which a Samba domain controller gives for a wrong password too.
+	UnknownIs525 bool
+}
+
+// Switches are the unconfirmed facts.
+func (s *Server) Switches() []switches.Switch {
+	return []switches.Switch{
+		switches.Bool(&s.mu, "UnknownIs525", "A bind as somebody who does not exist is refused with data 525, not 52e.", &s.unconfirmed.UnknownIs525),
+	}
 }
 
 // Account is what an administrator sees of a user.
@@ -90,8 +108,9 @@ type Server struct {
 	log  *slog.Logger
 	file *statefile.File
 
-	mu    sync.Mutex // guards state; held while a password is verified, so that parallel guesses are counted too
-	state state
+	mu          sync.Mutex // guards what follows; held while a password is verified, so that parallel guesses are counted too
+	state       state
+	unconfirmed Unconfirmed
 }
 
 type state struct {
@@ -105,6 +124,7 @@ type state struct {
 type account struct {
 	Name            string    `json:"name"` // sAMAccountName
 	GivenName       string    `json:"givenName,omitempty"`
+	Initials        string    `json:"initials,omitempty"`
 	Surname         string    `json:"surname,omitempty"`
 	Email           string    `json:"email,omitempty"`
 	Iterations      int       `json:"iterations"`
@@ -114,7 +134,9 @@ type account struct {
 	PasswordExpires bool      `json:"passwordExpires,omitempty"` // false: AD's DONT_EXPIRE_PASSWORD
 	Expires         time.Time `json:"expires,omitzero"`
 	Disabled        bool      `json:"disabled,omitempty"`
-	Held            bool      `json:"held,omitempty"` // locked until an administrator unlocks it
+	Held            bool      `json:"held,omitempty"`         // locked until an administrator unlocks it
+	Hours           []byte    `json:"hours,omitempty"`        // AD's logonHours; none means any hour
+	Workstations    string    `json:"workstations,omitempty"` // AD's userWorkstations; empty means any
 	BadCount        int       `json:"badCount,omitempty"`
 	LastBad         time.Time `json:"lastBad,omitzero"`
 	LockedAt        time.Time `json:"lockedAt,omitzero"`
@@ -142,7 +164,7 @@ func New(cfg Config) (*Server, error) {
 	case cfg.ServiceAccount == "" || cfg.ServicePassword == "":
 		return nil, errors.New("directory: the service account needs a name and a password")
 	}
-	s := &Server{log: cfg.Log, file: statefile.New(cfg.StateFile, "directory")}
+	s := &Server{log: cfg.Log, file: statefile.New(cfg.StateFile, "directory"), unconfirmed: cfg.Unconfirmed}
 	found, err := s.file.Load(&s.state)
 	if err != nil {
 		return nil, err
@@ -178,7 +200,7 @@ func (s *Server) fill(cfg Config) error {
 	names := map[string]bool{}
 	for i, u := range users {
 		a := account{
-			Name: u.Username, GivenName: u.GivenName, Surname: u.Surname, Email: u.Email,
+			Name: u.Username, GivenName: u.GivenName, Initials: u.Initials, Surname: u.Surname, Email: u.Email,
 			PasswordSet: now, Disabled: u.Disabled, Held: u.Locked, Service: i == 0,
 			GUID: random(16), RID: s.rid(), Created: now,
 		}
@@ -193,6 +215,12 @@ func (s *Server) fill(cfg Config) error {
 		}
 		if a.Held {
 			a.LockedAt = now
+		}
+		if u.OutOfHours {
+			a.Hours = make([]byte, 7*24/8)
+		}
+		if u.OtherComputer {
+			a.Workstations = "FRONT-DESK"
 		}
 		if u.Password == "" {
 			return fmt.Errorf("directory: user %q has no password", u.Username)
@@ -334,13 +362,23 @@ func (a *account) locked(now time.Time) bool {
 	return a.Held || !a.LockedAt.IsZero() && now.Before(a.LockedAt.Add(lockoutDuration))
 }
 
+// hour reports whether the account may sign in at that time: a bit for each hour of the week in UTC, Sunday's first hour
+// the lowest bit of the first octet (MS-SAMR 2.2.6.5).
+func (a *account) hour(now time.Time) bool {
+	i := int(now.Weekday())*24 + now.Hour()
+	return len(a.Hours) != 7*24/8 || a.Hours[i/8]>>(i%8)&1 == 1
+}
+
 func (a *account) unlock() {
 	a.Held, a.BadCount, a.LastBad, a.LockedAt = false, 0, time.Time{}, time.Time{}
 }
 
 // The "data" part of AD's answer to a refused bind: Windows' own error numbers, in hexadecimal.
 const (
+	noSuchUser      = "525"
 	badPassword     = "52e" // ERROR_LOGON_FAILURE; for an unknown user too
+	wrongHour       = "530"
+	wrongComputer   = "531"
 	passwordExpired = "532"
 	accountDisabled = "533"
 	accountExpired  = "701"
@@ -349,8 +387,8 @@ const (
 )
 
 // authenticate finds the account of a bind name and verifies its password. A refusal is one of the codes above; the
-// order is a domain controller's: a locked account says so whatever the password, everything else is only told to
-// someone who knows the password.
+// order is a Samba domain controller's: a locked account says so whatever the password, everything else is only told to
+// someone who knows the password. A client over LDAP is at no computer that userWorkstations could name.
 func (s *Server) authenticate(name, password string) (*account, string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,6 +396,9 @@ func (s *Server) authenticate(name, password string) (*account, string) {
 	a := s.lookup(name)
 	if a == nil {
 		(&account{Salt: make([]byte, 16), Iterations: s.state.Accounts[0].Iterations}).verify(password) // takes as long as for a known user
+		if s.unconfirmed.UnknownIs525 {
+			return nil, noSuchUser
+		}
 		return nil, badPassword
 	}
 	if a.locked(now) {
@@ -390,6 +431,10 @@ func (s *Server) authenticate(name, password string) (*account, string) {
 		return a, mustChange
 	case a.PasswordExpires && now.Sub(a.PasswordSet) > maxPasswordAge:
 		return a, passwordExpired
+	case a.Workstations != "":
+		return a, wrongComputer
+	case !a.hour(now):
+		return a, wrongHour
 	}
 	a.unlock()
 	return a, ""

@@ -510,7 +510,7 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		c := &conn{s: s, tls: false, who: &s.state.Accounts[0], pages: map[string][]*entry{}}
+		c := &conn{s: s, tls: false, who: &s.state.Accounts[0], pages: map[string]resultSet{}}
 		c.answer(req)
 	})
 }

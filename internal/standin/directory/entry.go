@@ -25,14 +25,14 @@ const (
 // schema is every attribute type known here. An unknown one makes a filter item Undefined (RFC 4511 section 4.5.1.7).
 func schema(attribute string) (syntax, bool) {
 	switch strings.ToLower(attribute) {
-	case "objectclass", "cn", "name", "ou", "dc", "displayname", "givenname", "sn", "samaccountname", "userprincipalname", "mail", "description", "netbiosname":
+	case "objectclass", "cn", "name", "ou", "dc", "displayname", "givenname", "initials", "sn", "userworkstations", "samaccountname", "userprincipalname", "mail", "description", "netbiosname":
 		return text, true
 	case "distinguishedname", "member", "memberof", "objectcategory", "ncname":
 		return name, true
 	case "useraccountcontrol", "accountexpires", "pwdlastset", "lockouttime", "badpwdcount", "primarygroupid", "samaccounttype", "grouptype",
 		"lockoutthreshold", "lockoutduration", "lockoutobservationwindow":
 		return integer, true
-	case "objectguid", "objectsid":
+	case "objectguid", "objectsid", "logonhours":
 		return octets, true
 	case "whencreated":
 		return generalizedTime, true
@@ -98,6 +98,9 @@ const (
 	uacPasswordNotExpires = 0x10000
 )
 
+// domainUsers is the well-known RID of the group that everybody has as primary group (MS-DTYP 2.4.2.4).
+const domainUsers = 513
+
 // view builds the entries from the state; a demo's directory is small enough to do so at each search.
 func (s *Server) view() *view {
 	s.mu.Lock()
@@ -153,11 +156,11 @@ func (s *Server) view() *view {
 			expires = fileTime(a.Expires)
 		}
 		v.add(s.dn(a), "objectClass", []string{"top", "person", "organizationalPerson", "user"}, "cn", a.commonName(), "name", a.commonName(),
-			"displayName", a.commonName(), "givenName", a.GivenName, "sn", a.Surname, "mail", a.Email,
+			"displayName", a.commonName(), "givenName", a.GivenName, "initials", a.Initials, "sn", a.Surname, "mail", a.Email,
 			"sAMAccountName", a.Name, "userPrincipalName", s.upn(a), "memberOf", memberOf[strings.ToLower(a.Name)],
 			"objectGUID", string(a.GUID), "objectSid", s.sid(a.RID), "objectCategory", category("Person"),
 			"userAccountControl", uac, "accountExpires", expires, "pwdLastSet", fileTime(a.PasswordSet), "lockoutTime", fileTime(a.LockedAt),
-			"badPwdCount", int64(a.BadCount), "primaryGroupID", int64(513), "sAMAccountType", int64(0x30000000), "whenCreated", zulu(a.Created))
+			"logonHours", string(a.Hours), "userWorkstations", a.Workstations, "badPwdCount", int64(a.BadCount), "primaryGroupID", int64(domainUsers), "sAMAccountType", int64(0x30000000), "whenCreated", zulu(a.Created))
 	}
 	for i := range s.state.Groups {
 		g := &s.state.Groups[i]
@@ -205,6 +208,24 @@ func (v *view) reaches(e *entry, attr, key string) bool {
 		}
 	}
 	return false
+}
+
+// withTokenGroups adds the SIDs of all groups that an entry is in, nested ones and the primary one too. AD makes this
+// attribute for each search, and for searches of scope base only (MS-ADTS 3.1.1.4.5.19).
+func (s *Server) withTokenGroups(v *view, e *entry) *entry {
+	var sids []string
+	if len(e.get("primaryGroupID")) > 0 {
+		sids = append(sids, s.sid(domainUsers))
+	}
+	for _, g := range v.entries {
+		if len(g.get("groupType")) > 0 && v.reaches(e, "memberOf", g.key) {
+			sids = append(sids, g.get("objectSid")...)
+		}
+	}
+	if len(sids) == 0 {
+		return e
+	}
+	return &entry{dn: e.dn, attrs: append(slices.Clone(e.attrs), attribute{tokenGroups, sids})}
 }
 
 // sid is the binary form of S-1-5-21-a-b-c[-rid] (MS-DTYP 2.4.2.2); rid 0 is the domain itself.

@@ -18,6 +18,7 @@ import (
 
 // Limits of a domain controller's default query policy, where it has one (MS-ADTS 3.1.1.3.4.6).
 const (
+	maxInt        = 1<<31 - 1 // RFC 4511 section 4.1.1
 	maxMessage    = 256 << 10 // octets in one request
 	maxPageSize   = 1000      // entries in one answer
 	maxResultSets = 10        // paged searches under way on one connection
@@ -60,6 +61,7 @@ const (
 	pagedResults       = "1.2.840.113556.1.4.319"  // RFC 2696
 	whoAmI             = "1.3.6.1.4.1.4203.1.11.3" // RFC 4532
 	noticeOfDisconnect = "1.3.6.1.4.1.1466.20036"  // RFC 4511 section 4.4.1
+	tokenGroups        = "tokenGroups"             // not among the attributes of any entry
 )
 
 type result struct {
@@ -87,14 +89,20 @@ type request struct {
 type conn struct {
 	s     *Server
 	tls   bool
-	who   *account            // nil: anonymous
-	pages map[string][]*entry // what remains of paged searches, by cookie
+	who   *account             // nil: anonymous
+	pages map[string]resultSet // paged searches under way, by cookie
+}
+
+// resultSet is what remains of a paged search.
+type resultSet struct {
+	asked   string // the request, which stays the same from page to page
+	entries []*entry
 }
 
 // converse answers requests until the client leaves, misbehaves or is silent for too long.
 func (s *Server) converse(ctx context.Context, nc net.Conn) {
 	_, secure := nc.(*tls.Conn)
-	c := &conn{s: s, tls: secure, pages: map[string][]*entry{}}
+	c := &conn{s: s, tls: secure, pages: map[string]resultSet{}}
 	r := bufio.NewReader(nc)
 	wait := firstMessage
 	for {
@@ -167,7 +175,7 @@ func readMessage(r *bufio.Reader) (*ber.Packet, error) {
 func parseMessage(p *ber.Packet) (*request, error) {
 	id, ok := number(child(p, 0), ber.TagInteger)
 	op := child(p, 1)
-	if !ok || id < 1 || id > 1<<31-1 || op == nil || op.ClassType != ber.ClassApplication || len(p.Children) > 3 {
+	if !ok || id < 1 || id > maxInt || op == nil || op.ClassType != ber.ClassApplication || len(p.Children) > 3 {
 		return nil, errMessage
 	}
 	req := &request{id: id, op: op}
@@ -177,14 +185,15 @@ func parseMessage(p *ber.Packet) (*request, error) {
 		}
 		for _, c := range list.Children {
 			oid, ok := octetString(child(c, 0))
-			if !ok || len(c.Children) > 3 {
+			if !ok {
 				return nil, errMessage
 			}
-			ctl := control{oid: oid}
-			for _, part := range c.Children[1:] {
-				if critical, ok := boolean(part); ok {
-					ctl.critical = critical
-				} else if ctl.value, ok = octetString(part); !ok {
+			ctl, rest := control{oid: oid}, c.Children[1:]
+			if critical, ok := boolean(child(c, 1)); ok {
+				ctl.critical, rest = critical, rest[1:]
+			}
+			if len(rest) > 0 {
+				if ctl.value, ok = octetString(rest[0]); !ok || len(rest) > 1 {
 					return nil, errMessage
 				}
 			}
@@ -196,31 +205,38 @@ func parseMessage(p *ber.Packet) (*request, error) {
 
 // answer is what a request leads to: entries, if it is a search, and the response that ends it.
 type answer struct {
-	what    string // for the operator's line; empty when there is nothing to send
 	result  result
 	entries []*ber.Packet
-	done    *ber.Packet
+	more    bool        // entries remain for later pages
+	done    *ber.Packet // nil when there is nothing to send
 	control *ber.Packet // of done
 }
 
-func end(what string, tag ber.Tag, r result) answer {
-	return answer{what: what, result: r, done: respond(tag, r)}
-}
+func end(tag ber.Tag, r result) answer { return answer{result: r, done: respond(tag, r)} }
 
 // answer performs one request and returns the messages to send. It writes the operator's line.
 func (c *conn) answer(req *request) []*ber.Packet {
 	started := time.Now()
+	what, lines := describe(req)
 	a := c.perform(req)
-	if a.what == "" {
+	if a.done == nil {
 		return nil
 	}
 	who := "anonymous"
 	if c.who != nil {
 		who = c.who.Name
 	}
-	c.s.log.Info("hop", "to", "directory", "what", a.what, "status", a.result.code, "took", time.Since(started), "as", who)
+	if req.op.Tag == searchRequest && (a.result.code == success || a.result.code == sizeLimitExceeded) {
+		found := fmt.Sprintf("entries: %d", len(a.entries))
+		if a.more {
+			found += ", and more to come"
+		}
+		lines = append(lines, found)
+	}
+	detail := strings.Join(lines, "\n")
+	c.s.log.Info("hop", "to", "directory", "what", what, "status", a.result.code, "took", time.Since(started), "as", who, "detail", detail)
 	if a.result.code != success && a.result.code != sizeLimitExceeded {
-		c.s.log.Warn("refused", "to", "directory", "why", a.what+": "+a.result.text)
+		c.s.log.Warn("refused", "to", "directory", "what", what, "why", what+": "+strings.TrimSpace(a.result.text), "detail", detail)
 	}
 	var out []*ber.Packet
 	for _, e := range a.entries {
@@ -232,17 +248,17 @@ func (c *conn) answer(req *request) []*ber.Packet {
 func (c *conn) perform(req *request) answer {
 	for _, ctl := range req.controls {
 		if ctl.critical && (ctl.oid != pagedResults || req.op.Tag != searchRequest) && req.op.Tag != abandonRequest {
-			return end("unknown critical control", responseTo(req.op.Tag),
-				result{code: unavailableCriticalExtension, text: "00002040: SvcErr: DSID-031401F4, problem 5010 (UNAVAIL_EXTENSION), data 0"})
+			return end(responseTo(req.op.Tag),
+				result{code: unavailableCriticalExtension, text: "00002040: SvcErr: DSID-031401F4, problem 5010 (UNAVAIL_EXTENSION), data 0\n"})
 		}
 	}
 	switch req.op.Tag {
 	case bindRequest:
-		return end("bind", bindResponse, c.bind(req.op))
+		return end(bindResponse, c.bind(req.op))
 	case searchRequest:
 		a, bad := c.search(req)
 		if bad != nil {
-			return end("search", searchDone, *bad)
+			return end(searchDone, *bad)
 		}
 		return a
 	case extendedRequest:
@@ -250,10 +266,10 @@ func (c *conn) perform(req *request) answer {
 	case abandonRequest:
 		return answer{} // every request before it has been answered already
 	case modifyRequest, addRequest, deleteRequest, renameRequest, compareRequest:
-		return end("write or compare", responseTo(req.op.Tag),
+		return end(responseTo(req.op.Tag),
 			result{code: unwillingToPerform, text: "00002035: LdapErr: DSID-0C090B3E, comment: Operation not allowed through this interface, data 0, v4563"})
 	}
-	return end("unknown request", extendedResponse, result{code: protocolError, text: "unknown request"})
+	return end(extendedResponse, result{code: protocolError, text: "unknown request"})
 }
 
 // responseTo is the application tag of the response to a request: the next one, but for search.
@@ -265,7 +281,9 @@ func responseTo(op ber.Tag) ber.Tag {
 }
 
 func (c *conn) bind(op *ber.Packet) result {
-	c.who = nil // a failed bind leaves the connection anonymous (RFC 4511 section 4.2.1)
+	// A failed bind leaves the connection anonymous, and no bind leaves anything of what went before it (RFC 4511 section 4.2.1).
+	c.who = nil
+	clear(c.pages)
 	version, ok := number(child(op, 0), ber.TagInteger)
 	name, ok2 := octetString(child(op, 1))
 	auth := child(op, 2)
@@ -296,17 +314,17 @@ func (c *conn) bind(op *ber.Packet) result {
 func (c *conn) extended(op *ber.Packet) answer {
 	oid := child(op, 0)
 	if oid == nil || oid.ClassType != ber.ClassContext || oid.Tag != 0 {
-		return end("extended request", extendedResponse, *malformed("extended request"))
+		return end(extendedResponse, *malformed("extended request"))
 	}
 	if oid.Data.String() != whoAmI {
-		return end("extended request", extendedResponse,
+		return end(extendedResponse,
 			result{code: protocolError, text: "0000203D: LdapErr: DSID-0C090E4D, comment: Unknown extended request OID, data 0, v4563"})
 	}
 	identity := ""
 	if c.who != nil {
 		identity = `u:` + c.s.netBIOS() + `\` + c.who.Name
 	}
-	a := end("who am I", extendedResponse, result{})
+	a := end(extendedResponse, result{})
 	a.done.AppendChild(contextString(11, identity))
 	return a
 }
@@ -315,59 +333,67 @@ func (c *conn) search(req *request) (answer, *result) {
 	op := req.op
 	base, ok := octetString(child(op, 0))
 	scope, ok2 := number(child(op, 1), ber.TagEnumerated)
-	size, ok3 := number(child(op, 3), ber.TagInteger)
-	typesOnly, ok4 := boolean(child(op, 5))
-	if !ok || !ok2 || !ok3 || !ok4 || len(op.Children) != 8 || scope < 0 || scope > 2 || size < 0 {
+	aliases, ok3 := number(child(op, 2), ber.TagEnumerated) // there are none
+	size, ok4 := number(child(op, 3), ber.TagInteger)
+	seconds, ok5 := number(child(op, 4), ber.TagInteger) // no search takes one
+	typesOnly, ok6 := boolean(child(op, 5))
+	list := child(op, 7)
+	if !ok || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || len(op.Children) != 8 || list.ClassType != ber.ClassUniversal || list.Tag != ber.TagSequence ||
+		scope < 0 || scope > 2 || aliases < 0 || aliases > 3 || size < 0 || size > maxInt || seconds < 0 || seconds > maxInt {
 		return answer{}, malformed("search request")
 	}
 	var attributes []string
-	for _, p := range op.Children[7].Children {
+	tokens := false
+	for _, p := range list.Children {
 		a, ok := octetString(p)
 		if !ok {
 			return answer{}, malformed("search request")
 		}
 		attributes = append(attributes, a)
+		tokens = tokens || strings.EqualFold(a, tokenGroups)
 	}
 	baseKey, err := dnKey(base)
 	if err != nil {
-		return answer{}, &result{code: invalidDNSyntax, text: "0000208F: NameErr: DSID-03100231, problem 2006 (BAD_NAME), data 8350, best match of:\n\t'" + printable(base) + "'"}
+		return answer{}, &result{code: invalidDNSyntax, text: "0000208F: NameErr: DSID-03100231, problem 2006 (BAD_NAME), data 8350, best match of:\n\t'" + printable(base) + "'\n"}
 	}
 	v := c.s.view()
 	f, bad := v.compile(op.Children[6], 0)
 	if bad != nil {
 		return answer{}, bad
 	}
-	a := answer{what: "search"}
-	if baseKey == "" && scope == 0 {
-		a.entries = []*ber.Packet{encode(c.s.rootDSE(), attributes, typesOnly)}
-		a.done = respond(searchDone, a.result)
-		return a, nil
-	}
-	if c.who == nil {
-		return answer{}, &result{code: operationsError, text: "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be completed on the connection., data 0, v4563"}
-	}
-	if v.byKey[baseKey] == nil {
-		return answer{}, v.missing(baseKey)
-	}
-
 	pageSize, cookie, paged, bad := paging(req.controls)
 	if bad != nil {
 		return answer{}, bad
 	}
 	var found []*entry
-	if cookie == "" {
-		found = slices.DeleteFunc(v.within(baseKey, scope), func(e *entry) bool { return f(e) != yes })
-	} else {
-		// The cookie stands for the rest of the result set.
-		if found, ok = c.pages[cookie]; !ok {
+	root := baseKey == "" && scope == 0 // the one entry for which nobody has to bind
+	switch {
+	case root:
+		found = []*entry{c.s.rootDSE()}
+	case c.who == nil:
+		return answer{}, &result{code: operationsError, text: "000004DC: LdapErr: DSID-0C090A5C, comment: In order to perform this operation a successful bind must be completed on the connection., data 0, v4563"}
+	case v.byKey[baseKey] == nil:
+		return answer{}, v.missing(baseKey)
+	case tokens && scope != 0:
+		return answer{}, &result{code: operationsError, text: "00002120: SvcErr: DSID-03140594, problem 5012 (DIR_ERROR), data 0\n"}
+	case cookie == "":
+		found = v.within(baseKey, scope)
+	}
+	found = slices.DeleteFunc(found, func(e *entry) bool { return f(e) != yes })
+	asked := string(op.Bytes())
+	if cookie != "" {
+		// The cookie stands for the rest of the result set, and is good once. All but the page's size must be as before.
+		rest, known := c.pages[cookie]
+		delete(c.pages, cookie)
+		if !known || rest.asked != asked {
 			return answer{}, &result{code: unwillingToPerform, text: "00000057: LdapErr: DSID-0C0907E4, comment: Error processing control, data 0, v4563"}
 		}
-		delete(c.pages, cookie)
-		if pageSize == 0 { // the client gives the rest up
+		if found = rest.entries; pageSize == 0 { // the client gives the rest up
 			found = nil
 		}
 	}
 
+	var a answer
 	next := ""
 	limit := maxPageSize
 	if size > 0 {
@@ -380,11 +406,15 @@ func (c *conn) search(req *request) (answer, *result) {
 			return answer{}, &result{code: adminLimitExceeded, text: "too many paged searches on this connection"}
 		}
 		next = rand.Text()
-		c.pages[next], found = found[page:], found[:page]
+		a.more = true
+		c.pages[next], found = resultSet{asked, found[page:]}, found[:page]
 	case len(found) > limit:
 		found, a.result = found[:limit], result{code: sizeLimitExceeded, text: "the size limit was reached"}
 	}
 	for _, e := range found {
+		if tokens {
+			e = c.s.withTokenGroups(v, e)
+		}
 		a.entries = append(a.entries, encode(e, attributes, typesOnly))
 	}
 	a.done = respond(searchDone, a.result)
@@ -428,7 +458,7 @@ func paging(controls []control) (size int, cookie string, paged bool, bad *resul
 	}
 	n, ok := number(child(p, 0), ber.TagInteger)
 	cookie, ok2 := octetString(child(p, 1))
-	if !ok || !ok2 || n < 0 || n > 1<<31-1 {
+	if !ok || !ok2 || len(p.Children) != 2 || n < 0 || n > maxInt {
 		return 0, "", false, malformed("paged results control")
 	}
 	return int(n), cookie, true, nil
@@ -460,7 +490,11 @@ func encode(e *entry, wanted []string, typesOnly bool) *ber.Packet {
 	return p
 }
 
+// respond makes an LDAPResult. A domain controller ends each diagnostic message with a NUL, which clients see.
 func respond(tag ber.Tag, r result) *ber.Packet {
+	if r.text != "" {
+		r.text += "\x00"
+	}
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
 	p.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, r.code, ""))
 	p.AppendChild(newString(r.matched))

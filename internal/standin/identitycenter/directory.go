@@ -56,8 +56,10 @@ var refusals = map[string]string{
 // wrong password and an unknown name are one sentence.
 func (e *refusal) sentence(domain string) string {
 	switch e.data {
-	case "530", "531":
-		return "Your account may not sign in at this time or from here. Ask your help desk."
+	case "530":
+		return "Your account may not sign in at this time of the day or week. Ask your help desk for its hours."
+	case "531":
+		return "Your account may sign in on certain computers only, and not here. Ask your help desk."
 	case "532":
 		return "Your password has expired. Change it on a computer of " + domain + ", or ask your help desk, then sign in again."
 	case "533":
@@ -70,7 +72,7 @@ func (e *refusal) sentence(domain string) string {
 		if e.policy.duration <= 0 {
 			return "This account is locked after too many wrong passwords. Ask your help desk to unlock it."
 		}
-		return fmt.Sprintf("This account is locked after too many wrong passwords. Wait %d minutes, or ask your help desk to unlock it.", int(e.policy.duration.Minutes()+0.99))
+		return "This account is locked after too many wrong passwords. Wait " + minutes(e.policy.duration) + ", or ask your help desk to unlock it."
 	}
 	return "The user name or the password is not correct."
 }
@@ -117,7 +119,8 @@ func (s *Server) connect(ctx context.Context) (*ldap.Conn, error) {
 }
 
 // verify finds the person of a typed name among those synced, and lets the directory judge the password at once. The
-// error is a *refusal, or the directory could not be asked.
+// error is a *refusal, or the directory could not be asked; ErrServiceAccount is of the second kind, though a refusal is
+// its cause.
 func (s *Server) verify(ctx context.Context, typed, password string) (*person, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*directoryTimeout)
 	defer cancel()
@@ -177,7 +180,8 @@ type misses struct {
 const maxMisses = 10_000
 
 // stranger answers for a name that nobody has as the directory answers for one that somebody has: after as many wrong
-// passwords as the domain allows it is "locked". Otherwise a stranger could tell real names by their locking.
+// passwords as the domain allows it is "locked". Otherwise a stranger could tell real names by their locking. So now is
+// by the right clock and not by Identity Center's, as the directory's is.
 func (s *Server) stranger(name string, now time.Time) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,17 +1,18 @@
 // Package identitycenter is the demo's IAM Identity Center: the page where a person signs in with the directory's
 // password and an authenticator app, and the SAML 2.0 identity provider of one customer managed application.
 //
-//	/saml/sso ─▶ password ─┬─▶ no authenticator yet: enrol by QR ─┬─▶ assigned? ─▶ signed response to the ACS URL
-//	     │                 └─▶ code of the authenticator ─────────┘      └─▶ "No access"
+//	/saml/assertion/… ─▶ password ─┬─▶ no authenticator yet: enrol by QR ─┬─▶ assigned? ─▶ signed response to the ACS URL
+//	     │                         └─▶ code of the authenticator ─────────┘      └─▶ "No access"
 //	     └── a session of at most eight hours skips both steps
 //
 // People and groups come from the directory by a sync, every minute here and about every hour at AWS: who joined the
 // assigned group a moment ago has no access yet. Passwords are never kept: each is tried by binding to the directory
 // over LDAPS, so that an account which is disabled there cannot sign in from then on.
 //
-// It is not Identity Center: one application, no users of its own, no AWS accounts, no single log-out, no start at
-// the identity provider. What AWS does is taken from the IAM Identity Center User Guide ("Set up your own SAML 2.0 application", "Multi-factor
-// authentication"); the protocol from SAML Core, Bindings and Profiles 2.0.
+// It is not Identity Center: one application, no users of its own, no AWS accounts, one authenticator app a person where
+// AWS takes two, no start at the identity provider, and log-out ends the session here and nowhere else. What AWS does is
+// taken from the IAM Identity Center User Guide ("Set up your own SAML 2.0 application", "Multi-factor authentication")
+// and from metadata of real instances that people published; the protocol from SAML Core, Bindings and Profiles 2.0.
 package identitycenter
 
 import (
@@ -34,6 +35,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 // Application is the customer managed SAML application, as typed into Identity Center's console.
@@ -75,6 +77,8 @@ type Config struct {
 	SyncEvery      time.Duration // 0 is a minute
 
 	Application Application
+	Unconfirmed Unconfirmed
+	Clock       *switches.Clock // Identity Center's own; nil is right
 	StateFile   string
 	Log         *slog.Logger
 }
@@ -87,7 +91,7 @@ type Server struct {
 	pages *template.Template
 	key   *rsa.PrivateKey
 
-	mu     sync.Mutex // guards what follows; never held while the directory is asked
+	mu     sync.Mutex // guards what follows, and cfg.Unconfirmed; never held while the directory is asked
 	state  state
 	flows  map[string]*flow // by id; a restart forgets them, and people start again
 	synced synced           // a restart syncs anew
@@ -100,9 +104,10 @@ type state struct {
 	ID          string                `json:"id"`  // the application's, in its metadata URL
 	Key         []byte                `json:"key"` // PKCS #8; a new one would break the certificate that service providers hold
 	Certificate []byte                `json:"certificate"`
-	Enrolments  map[string]*enrolment `json:"enrolments"` // by objectGUID in hexadecimal: an account made anew enrols anew
-	Sessions    map[string]session    `json:"sessions"`   // by the SHA-256 of the cookie
-	Seen        map[string]time.Time  `json:"seen"`       // ids of requests, until when they are remembered
+	Enrolments  map[string]*enrolment `json:"enrolments"`        // by objectGUID in hexadecimal: an account made anew enrols anew
+	Sessions    map[string]session    `json:"sessions"`          // by the SHA-256 of the cookie
+	Seen        map[string]time.Time  `json:"seen"`              // ids of requests, until when they are remembered
+	Trusted     map[string]trusted    `json:"trusted,omitempty"` // by the SHA-256 of the cookie; see Unconfirmed.ContextAware
 }
 
 //go:embed pages.html
@@ -171,6 +176,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("identity center: the state file %s is incomplete or its key cannot be read (%v): nothing was changed; move it away to start afresh", cfg.StateFile, err)
 	}
 	s.key = rsaKey
+	if s.state.Trusted == nil {
+		s.state.Trusted = map[string]trusted{}
+	}
 	return s, nil
 }
 
@@ -180,7 +188,7 @@ func (s *Server) establish() error {
 	if err != nil {
 		return err
 	}
-	now := time.Now().UTC()
+	now := s.now().UTC()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "identity-center.localhost", Organization: []string{"nightlatch demo"}},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(5, 0, 0),
@@ -199,12 +207,16 @@ func (s *Server) establish() error {
 	return s.file.Save(s.state)
 }
 
-// MetadataURL is where a service provider reads the metadata. It is the entity ID too.
+// MetadataURL is where a service provider reads the metadata. It is not the entity ID.
 func (s *Server) MetadataURL() string { return s.cfg.BaseURL + "/saml/metadata/" + s.state.ID }
 
-func (s *Server) ssoURL() string { return s.cfg.BaseURL + "/saml/sso" }
+// ssoURL takes requests, and is the entity ID too, as it is at AWS.
+func (s *Server) ssoURL() string { return s.cfg.BaseURL + "/saml/assertion/" + s.state.ID }
 
-// ResetMFA removes a person's authenticator and ends their sessions; at the next sign-in they enrol again.
+func (s *Server) logoutURL() string { return s.cfg.BaseURL + "/saml/logout/" + s.state.ID }
+
+// ResetMFA removes a person's authenticator, ends their sessions and trusts none of their browsers any more; at the next
+// sign-in they enrol again.
 func (s *Server) ResetMFA(username string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,6 +227,9 @@ func (s *Server) ResetMFA(username string) error {
 				if ses.User == id {
 					delete(s.state.Sessions, key)
 				}
+			}
+			for key, t := range s.state.Trusted {
+				s.state.Trusted[key] = t.without(id)
 			}
 			return s.file.Save(s.state)
 		}
@@ -233,9 +248,13 @@ func (s *Server) save() {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.portal)
-	mux.HandleFunc("GET /saml/metadata/{id}", s.metadata)
-	mux.HandleFunc("GET /saml/sso", s.ssoRedirect)
-	mux.HandleFunc("POST /saml/sso", s.ssoPost)
+	mux.HandleFunc("GET /saml/metadata/{id}", s.ours(s.metadata))
+	mux.HandleFunc("GET /saml/assertion/{id}", s.ours(s.ssoRedirect))
+	mux.HandleFunc("POST /saml/assertion/{id}", s.ours(s.ssoPost))
+	mux.HandleFunc("HEAD /saml/assertion/{id}", noHead)
+	mux.HandleFunc("HEAD /saml/logout/{id}", noHead)
+	mux.HandleFunc("GET /saml/logout/{id}", s.ours(s.logoutRedirect))
+	mux.HandleFunc("POST /saml/logout/{id}", s.ours(s.logoutPost))
 	mux.HandleFunc("GET /signin", s.showSignIn)
 	mux.HandleFunc("POST /signin", s.password)
 	mux.HandleFunc("POST /signin/code", s.code)
@@ -243,7 +262,8 @@ func (s *Server) Handler() http.Handler {
 
 	// A service provider's POST binding is a cross-site form post by design; nothing else may be.
 	guard := http.NewCrossOriginProtection()
-	guard.AddInsecureBypassPattern("POST /saml/sso")
+	guard.AddInsecureBypassPattern("POST /saml/assertion/{id}")
+	guard.AddInsecureBypassPattern("POST /saml/logout/{id}")
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "a form posted by another site", "This request came from another site, so nothing was done.")
 	}))
@@ -255,6 +275,23 @@ func (s *Server) Handler() http.Handler {
 		guarded.ServeHTTP(rec, r)
 		s.log.Info("hop", "to", "identity-center", "what", r.Method+" "+r.URL.Path, "status", rec.status, "took", time.Since(started))
 	})
+}
+
+// ours answers for this instance's id only.
+func (s *Server) ours(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("id") != s.state.ID {
+			http.NotFound(w, r)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// noHead: what looks ahead must not use a request up.
+func noHead(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", "GET, POST")
+	http.Error(w, "use GET or POST", http.StatusMethodNotAllowed)
 }
 
 type recorder struct {
@@ -279,6 +316,7 @@ type page struct {
 
 	QR, KeyURL template.URL // data: and otpauth: are schemes that html/template does not let through by itself
 	Key        string
+	MayTrust   bool // offers to trust this browser
 
 	SAMLResponse, RelayState string
 }

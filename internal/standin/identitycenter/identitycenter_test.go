@@ -12,11 +12,13 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,7 +78,7 @@ func newChain(t *testing.T) *chain {
 	c.directory, err = directory.New(directory.Config{
 		Domain: "corp.example", ServiceAccount: "svc-idc", ServicePassword: "service-Passw0rd", Iterations: 10, Log: log,
 		Users: []directory.User{
-			{Username: "alice", Password: "alice-Passw0rd", GivenName: "Alice", Surname: "Lee", Email: "alice@corp.example"},
+			{Username: "alice", Password: "alice-Passw0rd", GivenName: "Alice", Initials: "Q", Surname: "Lee", Email: "alice@corp.example"},
 			{Username: "bob", Password: "bob-Passw0rd", GivenName: "Bob", Surname: "Kim", Email: "bob@corp.example"}, // in no group
 			{Username: "carol", Password: "carol-Passw0rd", Disabled: true},
 			{Username: "dave", Password: "dave-Passw0rd", Locked: true},
@@ -84,6 +86,8 @@ func newChain(t *testing.T) *chain {
 			{Username: "frank", Password: "frank-Passw0rd", MustChange: true},
 			{Username: "grace", Password: "grace-Passw0rd", PasswordExpired: true},
 			{Username: "heidi", Password: "heidi-Passw0rd"}, // has no mail
+			{Username: "ivan", Password: "ivan-Passw0rd", OutOfHours: true},
+			{Username: "judy", Password: "judy-Passw0rd", OtherComputer: true},
 		},
 		Groups: []directory.Group{{Name: "VPN Users", Members: []string{"Engineering", "heidi"}}, {Name: "Engineering", Members: []string{"alice"}}},
 	})
@@ -94,23 +98,10 @@ func newChain(t *testing.T) *chain {
 	c.web = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*c.handler.Load()).ServeHTTP(w, r) }))
 	t.Cleanup(c.web.Close)
 	trust := c.web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: c.web.TLS.Certificates})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- c.directory.Serve(ctx, ln) }()
-	c.stopLDAP = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(c.stopLDAP)
+	port := c.startLDAP("0")
 
 	c.cfg = identitycenter.Config{
-		BaseURL: c.web.URL, LDAPURL: "ldaps://" + ln.Addr().String(), LDAPTLS: &tls.Config{RootCAs: trust},
+		BaseURL: c.web.URL, LDAPURL: "ldaps://127.0.0.1:" + port, LDAPTLS: &tls.Config{RootCAs: trust},
 		BindDN: "svc-idc@corp.example", BindPassword: "service-Passw0rd", BaseDN: c.directory.BaseDN(), Domain: "corp.example",
 		Application:    identitycenter.Application{Name: "Client VPN", ACSURL: acsURL, Audience: audience, StartURL: startURL, AssignedGroups: []string{"VPN Users"}},
 		EmailAttribute: "mail", StateFile: filepath.Join(t.TempDir(), "identity-center.json"), Log: log,
@@ -122,16 +113,54 @@ func newChain(t *testing.T) *chain {
 	c.handler.Store(new(c.idc.Handler()))
 	c.sync()
 
-	c.sp = &saml.ServiceProvider{EntityID: audience, AcsURL: *parseURL(t, acsURL), IDPMetadata: &saml.EntityDescriptor{}}
+	c.introduce()
+	return c
+}
+
+// introduce lets the service provider read the metadata.
+func (c *chain) introduce() {
+	c.t.Helper()
+	c.sp = &saml.ServiceProvider{EntityID: audience, AcsURL: *parseURL(c.t, acsURL), IDPMetadata: &saml.EntityDescriptor{}}
 	r, err := c.web.Client().Get(c.idc.MetadataURL())
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	defer r.Body.Close()
 	if err := xml.NewDecoder(r.Body).Decode(c.sp.IDPMetadata); err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	return c
+}
+
+// startLDAP serves the directory, until the test or stopLDAP ends it.
+func (c *chain) startLDAP(port string) string {
+	c.t.Helper()
+	ln, err := tls.Listen("tcp", net.JoinHostPort("127.0.0.1", port), &tls.Config{Certificates: c.web.TLS.Certificates})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(c.t.Context())
+	done := make(chan error)
+	go func() { done <- c.directory.Serve(ctx, ln) }()
+	c.stopLDAP = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			c.t.Error(err)
+		}
+	})
+	c.t.Cleanup(c.stopLDAP)
+	return parseURL(c.t, "ldaps://"+ln.Addr().String()).Port()
+}
+
+// remake makes Identity Center anew, as a restart with another configuration does.
+func (c *chain) remake(change func(*identitycenter.Config)) {
+	c.t.Helper()
+	change(&c.cfg)
+	var err error
+	if c.idc, err = identitycenter.New(c.cfg); err != nil {
+		c.t.Fatal(err)
+	}
+	c.sync()
+	c.handler.Store(new(c.idc.Handler()))
 }
 
 func (c *chain) sync() {
@@ -228,7 +257,7 @@ func (b *browser) submit(p *shown, fields ...string) *shown {
 
 func (p *shown) form() url.Values {
 	form := url.Values{}
-	p.Find("main form input").Each(func(_ int, in *goquery.Selection) {
+	p.Find("main form input:not([type=checkbox])").Each(func(_ int, in *goquery.Selection) {
 		form.Set(in.AttrOr("name", ""), in.AttrOr("value", ""))
 	})
 	return form
@@ -435,6 +464,9 @@ func TestPasswords(t *testing.T) {
 		"an expired account":              {"erin", "erin-Passw0rd", 403, "account has expired"},
 		"must change":                     {"frank", "frank-Passw0rd", 403, "must change your password"},
 		"an expired password":             {"grace@corp.example", "grace-Passw0rd", 403, "password has expired"},
+		"out of hours":                    {"ivan", "ivan-Passw0rd", 403, "may not sign in at this time"},
+		"out of hours, wrong password":    {"ivan", "wrong", 403, "The user name or the password is not correct."},
+		"another computer":                {"judy", "judy-Passw0rd", 403, "on certain computers only"},
 		"no password":                     {"alice", "", 400, "Enter your user name"},
 		"no name":                         {" ", "x", 400, "Enter your user name"},
 		"a name with a NUL":               {"alice\x00", "x", 400, "Enter your user name"},
@@ -500,7 +532,7 @@ func encode(s string) string {
 
 func TestRequests(t *testing.T) {
 	c := newChain(t)
-	sso := c.web.URL + "/saml/sso"
+	sso := c.sp.GetSSOBindingLocation(saml.HTTPRedirectBinding)
 	good := map[string]string{
 		"id": "_1", "version": "2.0", "instant": time.Now().UTC().Format(time.RFC3339), "destination": sso, "acs": acsURL, "issuer": audience,
 		"more": "", "before": "", "after": "",
@@ -654,7 +686,11 @@ func TestDirectoryDown(t *testing.T) {
 		t.Errorf("a sync without the directory: got %v", err)
 	}
 	_, third = c.request()
-	signedIn.get(third).want(200, "You are signed in") // what fails locks nobody out
+	signedIn.get(third).want(200, "You are signed in")                                      // what fails locks nobody out
+	b.submit(p, "username", "zoe", "password", "zoe-Passw0rd").want(503, "does not answer") // nobody's name is no other
+
+	c.startLDAP(parseURL(t, c.cfg.LDAPURL).Port())
+	b.submit(got, "username", "alice", "password", "alice-Passw0rd").want(200, "Enter your code")
 }
 
 func TestRestart(t *testing.T) {
@@ -687,22 +723,37 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// The shape is that of metadata which people published of their real instances.
 func TestMetadata(t *testing.T) {
 	c := newChain(t)
-	d := c.sp.IDPMetadata
-	if d.EntityID != c.idc.MetadataURL() {
-		t.Errorf("entity ID: got %q", d.EntityID)
+	id := c.idc.MetadataURL()[strings.LastIndexByte(c.idc.MetadataURL(), '/')+1:]
+	r, err := c.web.Client().Get(c.idc.MetadataURL())
+	if err != nil {
+		t.Fatal(err)
 	}
-	idp := d.IDPSSODescriptors[0]
-	if idp.WantAuthnRequestsSigned == nil || *idp.WantAuthnRequestsSigned {
-		t.Error("WantAuthnRequestsSigned: want false")
+	defer r.Body.Close()
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, binding := range []string{saml.HTTPPostBinding, saml.HTTPRedirectBinding} {
-		if got := c.sp.GetSSOBindingLocation(binding); got != c.web.URL+"/saml/sso" {
-			t.Errorf("%s: got %q", binding, got)
-		}
+	got := regexp.MustCompile(`(<ds:X509Certificate>)[^<]+`).ReplaceAllString(string(raw), "${1}…")
+	want := strings.NewReplacer("BASE", c.web.URL, "@", id, "\n", "", "\t", "").Replace(`<?xml version="1.0" encoding="UTF-8"?>
+<md:EntityDescriptor xmlns:md="urn:oasis:names:tc:SAML:2.0:metadata" entityID="BASE/saml/assertion/@">
+	<md:IDPSSODescriptor WantAuthnRequestsSigned="false" protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol">
+	<md:KeyDescriptor use="signing"><ds:KeyInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:X509Data><ds:X509Certificate>…</ds:X509Certificate></ds:X509Data></ds:KeyInfo></md:KeyDescriptor>
+	<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="BASE/saml/logout/@"/>
+	<md:SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="BASE/saml/logout/@"/>
+	<md:NameIDFormat>urn:oasis:names:tc:SAML:2.0:nameid-format:persistent</md:NameIDFormat>
+	<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-POST" Location="BASE/saml/assertion/@"/>
+	<md:SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="BASE/saml/assertion/@"/>
+	</md:IDPSSODescriptor>
+</md:EntityDescriptor>`)
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	c.browser().get(c.web.URL+"/saml/metadata/other").want(404, "not found")
+	for _, path := range []string{"/saml/metadata/other", "/saml/assertion/other", "/saml/logout/other"} {
+		c.browser().get(c.web.URL+path).want(404, "not found")
+	}
 }
 
 func TestBadConfig(t *testing.T) {
@@ -721,7 +772,17 @@ func TestBadConfig(t *testing.T) {
 			c.Application.Mappings = []identitycenter.Mapping{{"Subject", "${user:email}", "persistent"}, {"Subject", "${user:subject}", "basic"}}
 		},
 		"an e-mail attribute that is none": func(c *identitycenter.Config) { c.EmailAttribute = "cn" },
-		"a relative address":               func(c *identitycenter.Config) { c.Application.ACSURL = "/acs" },
+		"a format that subjects do not have": func(c *identitycenter.Config) {
+			c.Application.Mappings = []identitycenter.Mapping{{"Subject", "${user:subject}", "basic"}}
+		},
+		"a format that attributes do not have": func(c *identitycenter.Config) {
+			c.Application.Mappings = []identitycenter.Mapping{{"Subject", "${user:subject}", "persistent"}, {"Email", "${user:email}", "emailAddress"}}
+		},
+		"an attribute twice": func(c *identitycenter.Config) {
+			c.Application.Mappings = []identitycenter.Mapping{{"Subject", "${user:subject}", "persistent"}, {"A", "${user:email}", "basic"}, {"A", "x", "basic"}}
+		},
+		"a base URL with a slash at its end": func(c *identitycenter.Config) { c.BaseURL += "/" },
+		"a relative address":                 func(c *identitycenter.Config) { c.Application.ACSURL = "/acs" },
 	} {
 		cfg := c.cfg
 		spoil(&cfg)

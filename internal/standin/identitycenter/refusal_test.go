@@ -17,6 +17,8 @@ func TestSentences(t *testing.T) {
 	for data, want := range map[string]string{
 		"525": "The user name or the password is not correct.",
 		"52e": "The user name or the password is not correct.",
+		"530": "may not sign in at this time",
+		"531": "on certain computers only",
 		"532": "password has expired. Change it on a computer of corp.example",
 		"533": "is disabled. Ask your help desk",
 		"701": "account has expired. Ask your help desk",
@@ -81,6 +83,26 @@ func TestStrangersLock(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		try("775") // until somebody unlocks it
 	})
+}
+
+// A bomb of a kilobyte is not unpacked to its megabyte before it is refused.
+func TestInflateStops(t *testing.T) {
+	out, err := inflate(deflate(make([]byte, 1<<20)))
+	if err != nil || len(out) != maxRequest+1 {
+		t.Errorf("got %d octets, %v, want %d", len(out), err, maxRequest+1)
+	}
+}
+
+func TestSIDText(t *testing.T) {
+	for sid, want := range map[string]string{
+		"\x01\x05\x00\x00\x00\x00\x00\x05\x15\x00\x00\x00\xea\xb0\xf9\x36\xd4\x34\x49\x6d\xdb\x8c\x48\x0b\x55\x04\x00\x00": "S-1-5-21-922333418-1833514196-189304027-1109",
+		"\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x21\x02\x00\x00":                                                 "S-1-5-32-545",
+		"": "", "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00": "",
+	} {
+		if got := sidText([]byte(sid)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 func TestGUIDText(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -34,80 +35,143 @@ const (
 	assertionExpiry = 5 * time.Minute
 )
 
+// head is what all requests have (RequestAbstractType, SAML Core section 3.2.1), as far as it is acted on. A signature is
+// not needed (WantAuthnRequestsSigned="false"), and is not looked at: the console asks for no certificate to check it by.
+type head struct {
+	ID           string `xml:"ID,attr"`
+	Version      string `xml:"Version,attr"`
+	IssueInstant string `xml:"IssueInstant,attr"`
+	Destination  string `xml:"Destination,attr"`
+	Issuer       string `xml:"urn:oasis:names:tc:SAML:2.0:assertion Issuer"`
+}
+
 // authnRequest is the part of an AuthnRequest (SAML Core section 3.4.1) that is acted on. NameIDPolicy is not: the
-// application's attribute mapping decides what the subject is. A signature is not needed
-// (WantAuthnRequestsSigned="false"): the answer goes to the registered address whoever asks.
+// application's attribute mapping decides what the subject is.
 type authnRequest struct {
-	XMLName         xml.Name `xml:"urn:oasis:names:tc:SAML:2.0:protocol AuthnRequest"`
-	ID              string   `xml:"ID,attr"`
-	Version         string   `xml:"Version,attr"`
-	IssueInstant    string   `xml:"IssueInstant,attr"`
-	Destination     string   `xml:"Destination,attr"`
-	ACSURL          string   `xml:"AssertionConsumerServiceURL,attr"`
-	ACSIndex        string   `xml:"AssertionConsumerServiceIndex,attr"`
-	ProtocolBinding string   `xml:"ProtocolBinding,attr"`
-	ForceAuthn      string   `xml:"ForceAuthn,attr"`
-	IsPassive       string   `xml:"IsPassive,attr"`
-	Issuer          string   `xml:"urn:oasis:names:tc:SAML:2.0:assertion Issuer"`
+	XMLName xml.Name `xml:"urn:oasis:names:tc:SAML:2.0:protocol AuthnRequest"`
+	head
+	ACSURL          string `xml:"AssertionConsumerServiceURL,attr"`
+	ACSIndex        string `xml:"AssertionConsumerServiceIndex,attr"`
+	ProtocolBinding string `xml:"ProtocolBinding,attr"`
+	ForceAuthn      string `xml:"ForceAuthn,attr"`
+	IsPassive       string `xml:"IsPassive,attr"`
 }
 
 // xmlID is an xs:ID in ASCII: it comes back in the response's InResponseTo.
 var xmlID = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9._-]{0,255}$`)
 
-// inflate undoes the redirect binding's encoding (SAML Bindings section 3.4.4.1).
+// redirected reads a request by the HTTP-Redirect binding (SAML Bindings section 3.4.4).
+func redirected(r *http.Request) (raw []byte, relayState string, err error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, "", err
+	}
+	if e := q.Get("SAMLEncoding"); e != "" && e != "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE" {
+		return nil, "", errors.New("unknown SAMLEncoding")
+	}
+	if len(q["SAMLRequest"]) != 1 || len(q["RelayState"]) > 1 {
+		return nil, "", errors.New("not one SAMLRequest, or more than one RelayState")
+	}
+	raw, err = inflate(q.Get("SAMLRequest"))
+	return raw, q.Get("RelayState"), err
+}
+
+// posted reads a request by the HTTP-POST binding (SAML Bindings section 3.5.4).
+func posted(r *http.Request) (raw []byte, relayState string, err error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, "", err
+	}
+	f := r.PostForm
+	if len(f["SAMLRequest"]) != 1 || len(f["RelayState"]) > 1 {
+		return nil, "", errors.New("not one SAMLRequest, or more than one RelayState")
+	}
+	raw, err = base64.StdEncoding.DecodeString(f.Get("SAMLRequest"))
+	return raw, f.Get("RelayState"), err
+}
+
+// inflate undoes the redirect binding's encoding (SAML Bindings section 3.4.4.1). It stops one octet after the longest
+// request that decode takes.
 func inflate(encoded string) ([]byte, error) {
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return nil, err
 	}
-	out, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(raw)), maxRequest+1))
-	if err == nil && len(out) > maxRequest {
-		err = errors.New("too long")
-	}
-	return out, err
+	return io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(raw)), maxRequest+1))
 }
 
-// parseRequest checks an AuthnRequest against what the application was registered with.
-func (s *Server) parseRequest(raw []byte, now time.Time) (*authnRequest, error) {
-	var q authnRequest
+// deflate is the redirect binding's encoding.
+func deflate(raw []byte) string {
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	if err == nil {
+		_, err = w.Write(raw)
+		err = errors.Join(err, w.Close())
+	}
+	if err != nil {
+		panic(err) // a buffer takes everything, and the level is valid
+	}
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+// decode reads one element into v, and refuses what two readers could see differently.
+func decode(raw []byte, v any) error {
 	if len(raw) > maxRequest {
-		return nil, errors.New("the AuthnRequest is too long")
+		return errors.New("the request is too long")
 	}
 	if bytes.Contains(raw, []byte("<!")) {
-		return nil, errors.New("the AuthnRequest holds a document type, a comment or a CDATA section")
+		return errors.New("the request holds a document type, a comment or a CDATA section")
 	}
 	dec := xml.NewDecoder(bytes.NewReader(bytes.TrimSpace(raw)))
 	for {
 		token, err := dec.Token()
 		if err != nil {
-			return nil, fmt.Errorf("not an AuthnRequest: %w", err)
+			return fmt.Errorf("not the request that is expected here: %w", err)
 		}
 		if start, ok := token.(xml.StartElement); ok {
-			if err := dec.DecodeElement(&q, &start); err != nil {
-				return nil, fmt.Errorf("not an AuthnRequest: %w", err)
+			if err := dec.DecodeElement(v, &start); err != nil {
+				return fmt.Errorf("not the request that is expected here: %w", err)
 			}
 			break
 		}
 		if chars, ok := token.(xml.CharData); ok && len(bytes.TrimSpace(chars)) > 0 {
-			return nil, errors.New("text before the AuthnRequest") // encoding/xml would skip it
+			return errors.New("text before the request") // encoding/xml would skip it
 		}
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the AuthnRequest is followed by something else")
+		return errors.New("the request is followed by something else")
 	}
-	q.Issuer = strings.TrimSpace(q.Issuer)
-	issued, err := time.Parse(time.RFC3339Nano, q.IssueInstant)
-	app := s.cfg.Application
+	return nil
+}
+
+// check holds what all requests have against what the application was registered with.
+func (h head) check(s *Server, endpoint string, now time.Time) error {
+	issued, err := time.Parse(time.RFC3339Nano, h.IssueInstant)
 	switch {
-	case q.Version != "2.0":
-		return nil, fmt.Errorf("SAML version %q", q.Version)
-	case !xmlID.MatchString(q.ID):
-		return nil, errors.New("the request's ID is missing or not an XML ID")
-	case q.Issuer != app.Audience:
-		return nil, fmt.Errorf("issuer %q is not the application's audience", q.Issuer)
-	case q.Destination != "" && q.Destination != s.ssoURL():
-		return nil, fmt.Errorf("destination %q is not this endpoint", q.Destination)
-	case q.ACSURL != "" && q.ACSURL != app.ACSURL:
+	case h.Version != "2.0":
+		return fmt.Errorf("SAML version %q", h.Version)
+	case !xmlID.MatchString(h.ID):
+		return errors.New("the request's ID is missing or not an XML ID")
+	case strings.TrimSpace(h.Issuer) != s.cfg.Application.Audience:
+		return fmt.Errorf("issuer %q is not the application's audience", h.Issuer)
+	case h.Destination != "" && h.Destination != endpoint:
+		return fmt.Errorf("destination %q is not this endpoint", h.Destination)
+	case err != nil || now.Sub(issued) > requestWindow || issued.Sub(now) > requestWindow:
+		return fmt.Errorf("issue instant %q is not a time within %s of now", h.IssueInstant, requestWindow)
+	}
+	return nil
+}
+
+// parseRequest checks an AuthnRequest against what the application was registered with.
+func (s *Server) parseRequest(raw []byte, now time.Time) (*authnRequest, error) {
+	var q authnRequest
+	if err := decode(raw, &q); err != nil {
+		return nil, err
+	}
+	if err := q.check(s, s.ssoURL(), now); err != nil {
+		return nil, err
+	}
+	switch {
+	case q.ACSURL != "" && q.ACSURL != s.cfg.Application.ACSURL:
 		return nil, fmt.Errorf("assertion consumer service %q is not the application's", q.ACSURL)
 	case q.ACSIndex != "":
 		return nil, errors.New("assertion consumer services have no index here")
@@ -115,8 +179,6 @@ func (s *Server) parseRequest(raw []byte, now time.Time) (*authnRequest, error) 
 		return nil, fmt.Errorf("protocol binding %q: responses are posted", q.ProtocolBinding)
 	case isTrue(q.IsPassive):
 		return nil, errors.New("IsPassive is not supported")
-	case err != nil || now.Sub(issued) > requestWindow || issued.Sub(now) > requestWindow:
-		return nil, fmt.Errorf("issue instant %q is not a time within %s of now", q.IssueInstant, requestWindow)
 	}
 	return &q, nil
 }
@@ -131,21 +193,30 @@ func (s *Server) respond(requestID string, p *person, ses session, now time.Time
 	acs, mappings := s.cfg.Application.ACSURL, s.cfg.Application.Mappings
 
 	assertion := element(nil, "saml:Assertion", "", "xmlns:saml", nsAssertion, "ID", newID(), "Version", "2.0", "IssueInstant", instant)
-	element(assertion, "saml:Issuer", s.MetadataURL())
+	element(assertion, "saml:Issuer", s.ssoURL())
 	subject := element(assertion, "saml:Subject", "")
 	element(subject, "saml:NameID", p.mapped(mappings[0].Value), "Format", subjectFormats[mappings[0].Format])
 	confirmation := element(subject, "saml:SubjectConfirmation", "", "Method", "urn:oasis:names:tc:SAML:2.0:cm:bearer")
 	element(confirmation, "saml:SubjectConfirmationData", "", "InResponseTo", requestID, "NotOnOrAfter", until, "Recipient", acs)
 	conditions := element(assertion, "saml:Conditions", "", "NotBefore", instant, "NotOnOrAfter", until)
 	element(element(conditions, "saml:AudienceRestriction", ""), "saml:Audience", s.cfg.Application.Audience)
-	statement := element(assertion, "saml:AuthnStatement", "", "AuthnInstant", ses.At.Format(samlTime),
+	signedIn := ses.At
+	if signedIn.After(now) { // the clock was put back since; nobody signs in later than that is said
+		signedIn = now
+	}
+	statement := element(assertion, "saml:AuthnStatement", "", "AuthnInstant", signedIn.UTC().Format(samlTime),
 		"SessionIndex", ses.Index, "SessionNotOnOrAfter", ses.Expires.Format(samlTime))
 	element(element(statement, "saml:AuthnContext", ""), "saml:AuthnContextClassRef", "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport")
 	// What the person does not have is left out, and a statement without attributes is not valid (SAML Core section 2.7.3).
 	attributes := element(nil, "saml:AttributeStatement", "")
 	for _, m := range mappings[1:] {
-		if v := p.mapped(m.Value); v != "" {
-			element(element(attributes, "saml:Attribute", "", "Name", m.Attribute, "NameFormat", attributeFormat+m.Format), "saml:AttributeValue", v)
+		values := p.values(m.Value)
+		if len(values) == 0 {
+			continue
+		}
+		attribute := element(attributes, "saml:Attribute", "", "Name", m.Attribute, "NameFormat", attributeFormat+m.Format)
+		for _, v := range values {
+			element(attribute, "saml:AttributeValue", v)
 		}
 	}
 	if len(attributes.ChildElements()) > 0 {
@@ -157,7 +228,7 @@ func (s *Server) respond(requestID string, p *person, ses session, now time.Time
 
 	response := element(nil, "samlp:Response", "", "xmlns:samlp", nsProtocol, "xmlns:saml", nsAssertion,
 		"ID", newID(), "Version", "2.0", "IssueInstant", instant, "Destination", acs, "InResponseTo", requestID)
-	element(response, "saml:Issuer", s.MetadataURL())
+	element(response, "saml:Issuer", s.ssoURL())
 	element(element(response, "samlp:Status", ""), "samlp:StatusCode", "", "Value", "urn:oasis:names:tc:SAML:2.0:status:Success")
 	response.AddChild(assertion)
 	if err := s.sign(response); err != nil {
@@ -205,19 +276,19 @@ func (s *Server) sign(el *etree.Element) error {
 	return nil
 }
 
-// metadata is what the console offers as "IAM Identity Center SAML metadata file".
+// metadata is what the console offers as "IAM Identity Center SAML metadata file", in the shape of AWS's.
 func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
-	if r.PathValue("id") != s.state.ID {
-		http.NotFound(w, r)
-		return
-	}
-	root := element(nil, "EntityDescriptor", "", "xmlns", nsMetadata, "entityID", s.MetadataURL())
-	idp := element(root, "IDPSSODescriptor", "", "WantAuthnRequestsSigned", "false", "protocolSupportEnumeration", nsProtocol)
-	info := element(element(idp, "KeyDescriptor", "", "use", "signing"), "ds:KeyInfo", "", "xmlns:ds", dsig.Namespace)
+	root := element(nil, "md:EntityDescriptor", "", "xmlns:md", nsMetadata, "entityID", s.ssoURL())
+	idp := element(root, "md:IDPSSODescriptor", "", "WantAuthnRequestsSigned", "false", "protocolSupportEnumeration", nsProtocol)
+	info := element(element(idp, "md:KeyDescriptor", "", "use", "signing"), "ds:KeyInfo", "", "xmlns:ds", dsig.Namespace)
 	element(element(info, "ds:X509Data", ""), "ds:X509Certificate", base64.StdEncoding.EncodeToString(s.state.Certificate))
-	element(idp, "NameIDFormat", subjectFormats[s.cfg.Application.Mappings[0].Format])
-	element(idp, "SingleSignOnService", "", "Binding", bindingPost, "Location", s.ssoURL())
-	element(idp, "SingleSignOnService", "", "Binding", bindingRedirect, "Location", s.ssoURL())
+	for _, binding := range []string{bindingPost, bindingRedirect} {
+		element(idp, "md:SingleLogoutService", "", "Binding", binding, "Location", s.logoutURL())
+	}
+	element(idp, "md:NameIDFormat", subjectFormats[s.cfg.Application.Mappings[0].Format])
+	for _, binding := range []string{bindingPost, bindingRedirect} {
+		element(idp, "md:SingleSignOnService", "", "Binding", binding, "Location", s.ssoURL())
+	}
 	doc := etree.NewDocument()
 	doc.CreateProcInst("xml", `version="1.0" encoding="UTF-8"`)
 	doc.SetRoot(root)

@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"html/template"
 	"maps"
 	"net/http"
-	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +22,8 @@ import (
 const (
 	flowLifetime    = 10 * time.Minute // from the request to the answer; long enough to install an app and enrol
 	maxFlows        = 1000
-	sessionLifetime = 8 * time.Hour // an access portal session's default
+	sessionLifetime = 8 * time.Hour       // an access portal session's default
+	trustLifetime   = 30 * 24 * time.Hour // AWS names no time
 )
 
 // flow is one sign-in under way. It belongs to the browser that began it.
@@ -46,13 +49,26 @@ type session struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Cookies. Lax is enough for both: requests arrive at /saml/sso from another site, but each is answered with a redirect
-// to /signin, and a browser follows that as a top-level GET, for which it sends Lax cookies.
+// trusted is a browser on which some people need no code.
+type trusted struct {
+	Users []string  `json:"users"` // objectGUIDs
+	Until time.Time `json:"until"`
+}
+
+func (t trusted) without(user string) trusted {
+	t.Users = slices.DeleteFunc(slices.Clone(t.Users), func(u string) bool { return u == user })
+	return t
+}
+
+// Cookies. Lax is enough for all: requests arrive from another site, but each is answered with a redirect to a page here,
+// and a browser follows that as a top-level GET, for which it sends Lax cookies.
 const (
 	flowCookie    = "__Host-idc-flow"
 	sessionCookie = "__Host-idc-session"
+	trustCookie   = "__Host-idc-trusted"
 )
 
+// setCookie gives an age and no date: the date would be by our clock, and the browser compares it with its own.
 func setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
 	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds())})
 }
@@ -73,31 +89,20 @@ func hash(s string) string {
 
 // ssoRedirect takes an AuthnRequest by the HTTP-Redirect binding.
 func (s *Server) ssoRedirect(w http.ResponseWriter, r *http.Request) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err == nil && q.Get("SAMLEncoding") != "" && q.Get("SAMLEncoding") != "urn:oasis:names:tc:SAML:2.0:bindings:URL-Encoding:DEFLATE" {
-		err = errors.New("unknown SAMLEncoding")
-	}
-	var raw []byte
-	if err == nil {
-		raw, err = inflate(q.Get("SAMLRequest"))
-	}
-	s.begin(w, r, raw, q.Get("RelayState"), err)
+	raw, relayState, err := redirected(r)
+	s.begin(w, r, raw, relayState, err)
 }
 
 // ssoPost takes an AuthnRequest by the HTTP-POST binding.
 func (s *Server) ssoPost(w http.ResponseWriter, r *http.Request) {
-	err := r.ParseForm()
-	var raw []byte
-	if err == nil {
-		raw, err = base64.StdEncoding.DecodeString(r.PostForm.Get("SAMLRequest"))
-	}
-	s.begin(w, r, raw, r.PostForm.Get("RelayState"), err)
+	raw, relayState, err := posted(r)
+	s.begin(w, r, raw, relayState, err)
 }
 
 // begin opens a flow for a valid request. One request id opens one flow; the same browser asking again, as a reload
 // does, is led back to it.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, raw []byte, relayState string, err error) {
-	now := time.Now().UTC()
+	now := s.now().UTC()
 	var q *authnRequest
 	if err == nil {
 		q, err = s.parseRequest(raw, now)
@@ -119,13 +124,15 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, raw []byte, relay
 	s.forget(now)
 	var f *flow
 	_, replayed := s.state.Seen[q.ID]
+	replayed = replayed && !s.cfg.Unconfirmed.RequestsRepeat
+	force := isTrue(q.ForceAuthn) && !s.cfg.Unconfirmed.ForceAuthnIgnored
 	for _, old := range s.flows {
 		if old.requestID == q.ID && old.browser == browser {
 			f = old
 		}
 	}
 	if f == nil && !replayed && len(s.flows) < maxFlows {
-		f = &flow{id: rand.Text(), token: rand.Text(), browser: browser, requestID: q.ID, relayState: relayState, force: isTrue(q.ForceAuthn), expires: now.Add(flowLifetime)}
+		f = &flow{id: rand.Text(), token: rand.Text(), browser: browser, requestID: q.ID, relayState: relayState, force: force, expires: now.Add(flowLifetime)}
 		s.flows[f.id] = f
 		s.state.Seen[q.ID] = now.Add(2*requestWindow + flowLifetime)
 		s.save()
@@ -152,6 +159,7 @@ func (s *Server) forget(now time.Time) {
 	maps.DeleteFunc(s.flows, func(_ string, f *flow) bool { return !now.Before(f.expires) })
 	maps.DeleteFunc(s.state.Seen, func(_ string, until time.Time) bool { return !now.Before(until) })
 	maps.DeleteFunc(s.state.Sessions, func(_ string, ses session) bool { return !now.Before(ses.Expires) })
+	maps.DeleteFunc(s.state.Trusted, func(_ string, t trusted) bool { return !now.Before(t.Until) || len(t.Users) == 0 })
 }
 
 // theFlow returns a copy of the flow that a request belongs to, or answers the request and returns false. A post must
@@ -159,7 +167,7 @@ func (s *Server) forget(now time.Time) {
 func (s *Server) theFlow(w http.ResponseWriter, r *http.Request) (flow, bool) {
 	id, token := r.FormValue("flow"), r.PostFormValue("token") // read before the lock: a body may come slowly
 	s.mu.Lock()
-	s.forget(time.Now())
+	s.forget(s.now())
 	f := s.flows[id]
 	var out flow
 	ok := f != nil && f.browser == cookieHash(r, flowCookie)
@@ -182,7 +190,7 @@ func (s *Server) theSession(r *http.Request) (session, string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ses, ok := s.state.Sessions[key]
-	if !ok || !time.Now().Before(ses.Expires) {
+	if !ok || !s.now().Before(ses.Expires) {
 		return session{}, "", false
 	}
 	return ses, key, true
@@ -211,6 +219,7 @@ func (s *Server) showCode(w http.ResponseWriter, r *http.Request, f flow, status
 	p := page{Name: "code", Title: "Enter your code", Error: problem, Flow: f.id, Token: f.token, Person: f.person.upn}
 	s.mu.Lock()
 	_, enrolled := s.state.Enrolments[f.person.id]
+	p.MayTrust = s.cfg.Unconfirmed.ContextAware
 	s.mu.Unlock()
 	if !enrolled {
 		p.Name, p.Title, p.Key, p.KeyURL = "enrol", "Register your authenticator", f.key.Secret(), template.URL(f.key.URL())
@@ -238,7 +247,8 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who, err := s.verify(r.Context(), username, password)
-	if e, ok := errors.AsType[*refusal](err); ok {
+	// A refusal of Identity Center's own account says nothing about the person's.
+	if e, ok := errors.AsType[*refusal](err); ok && !errors.Is(err, ErrServiceAccount) {
 		s.log.Warn("refused", "to", "identity-center", "why", e.Error())
 		again.Error = e.sentence(s.cfg.Domain)
 		s.show(w, http.StatusForbidden, again)
@@ -257,15 +267,47 @@ func (s *Server) password(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusInternalServerError, "no authenticator key", "Something went wrong. Try again.")
 		return
 	}
+	cookie, now := "", s.now().UTC()
 	s.mu.Lock()
 	if f := s.flows[f.id]; f != nil {
 		if f.person == nil || f.person.id != who.id { // the same person again keeps the key that is on another tab's page
 			f.key = key
 		}
 		f.person = who
+		if s.needsNoCode(who, s.state.Trusted[cookieHash(r, trustCookie)]) {
+			cookie = s.newSession(f, now)
+			s.save()
+		}
 	}
 	s.mu.Unlock()
+	if cookie != "" {
+		s.hand(w, r, cookie)
+	}
 	http.Redirect(w, r, "/signin?flow="+f.id, http.StatusSeeOther)
+}
+
+// needsNoCode reports whether the password alone is enough, which it is by two of the unconfirmed facts only; the caller
+// holds mu.
+func (s *Server) needsNoCode(p *person, browser trusted) bool {
+	if _, enrolled := s.state.Enrolments[p.id]; !enrolled {
+		return s.cfg.Unconfirmed.WithoutDevice
+	}
+	return s.cfg.Unconfirmed.ContextAware && slices.Contains(browser.Users, p.id)
+}
+
+// newSession makes the session of a flow's person and returns its cookie, a new one at each sign-in, so that nobody can
+// plant it; the caller holds mu.
+func (s *Server) newSession(f *flow, now time.Time) string {
+	cookie := rand.Text()
+	f.session = hash(cookie)
+	s.state.Sessions[f.session] = session{User: f.person.id, Name: f.person.name, Index: newID(), At: now, Expires: now.Add(sessionLifetime)}
+	return cookie
+}
+
+// hand gives the browser its new session and ends the one that this replaces.
+func (s *Server) hand(w http.ResponseWriter, r *http.Request, cookie string) {
+	s.endSession(cookieHash(r, sessionCookie))
+	setCookie(w, sessionCookie, cookie, sessionLifetime)
 }
 
 const directoryDown = "The company directory does not answer, so nobody can sign in at the moment. Nothing was lost: try again in a minute."
@@ -285,19 +327,21 @@ func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 		s.showCode(w, r, f, http.StatusBadRequest, "Enter the six digits that your authenticator app shows.")
 		return
 	}
-	v, cookie := s.tryCode(&f, typed, time.Now().UTC())
+	o := s.tryCode(&f, typed, r.PostForm.Get("trust") != "", cookieHash(r, trustCookie), s.now().UTC())
 	problem, status := "", http.StatusForbidden
-	switch v {
+	switch o.verdict {
 	case codeWrong:
 		problem = "That code is not correct. Wait for the next one in your authenticator app and check that your phone's clock is right."
 	case codeUsed:
 		problem = "That code was used already. Wait for the next one."
 	case codeLocked:
-		problem, status = "Too many wrong codes. Wait five minutes, then try again with a new code.", http.StatusTooManyRequests
-		w.Header().Set("Retry-After", "300")
+		problem, status = fmt.Sprintf("Too many wrong codes. Wait %s, then try again with a new code.", minutes(o.wait)), http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(int(o.wait.Seconds()+0.999)))
 	default:
-		s.endSession(cookieHash(r, sessionCookie)) // the one that this replaces
-		setCookie(w, sessionCookie, cookie, sessionLifetime)
+		s.hand(w, r, o.session)
+		if o.trust != "" {
+			setCookie(w, trustCookie, o.trust, trustLifetime)
+		}
 		http.Redirect(w, r, "/signin?flow="+f.id, http.StatusSeeOther)
 		return
 	}
@@ -305,33 +349,54 @@ func (s *Server) code(w http.ResponseWriter, r *http.Request) {
 	s.showCode(w, r, f, status, problem)
 }
 
-// tryCode judges a code of the flow's person; with the right one it makes a session and returns its cookie. For who has
-// no authenticator yet, the code proves the one shown, and is spent by that.
-func (s *Server) tryCode(f *flow, typed string, now time.Time) (verdict, string) {
+// minutes says a length of time, rounded up.
+func minutes(d time.Duration) string {
+	if n := int((d + time.Minute - 1) / time.Minute); n > 1 {
+		return fmt.Sprintf("%d minutes", n)
+	}
+	return "a minute"
+}
+
+// outcome is what became of a code.
+type outcome struct {
+	verdict
+	session, trust string        // cookies; trust is empty unless the browser is trusted from now on
+	wait           time.Duration // while locked
+}
+
+// tryCode judges a code of the flow's person and with the right one makes a session. For who has no authenticator yet, the
+// code proves the one shown, and is spent by that. Trust wishes that the browser, known by a cookie's hash so far, need no
+// code any more.
+func (s *Server) tryCode(f *flow, typed string, trust bool, browser string, now time.Time) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept, alive := s.flows[f.id]
 	if !alive || kept.person == nil || kept.person.id != f.person.id {
-		return codeWrong, "" // the flow ended meanwhile
+		return outcome{verdict: codeWrong} // the flow ended meanwhile
 	}
-	e := s.state.Enrolments[f.person.id]
+	id := f.person.id
+	e := s.state.Enrolments[id]
 	if e == nil {
 		step, v := judge(f.key.Secret(), typed, 0, now)
 		if v != codeRight {
-			return v, ""
+			return outcome{verdict: v}
 		}
 		e = &enrolment{Secret: f.key.Secret(), LastStep: step, Enrolled: now}
-		s.state.Enrolments[f.person.id] = e
-	} else if v := e.try(typed, now); v != codeRight {
+		s.state.Enrolments[id] = e
+	} else if v := e.try(typed, now, s.cfg.Unconfirmed.GuessesUnlimited); v != codeRight {
 		s.save()
-		return v, ""
+		return outcome{verdict: v, wait: e.Locked.Sub(now)}
 	}
 	e.Username = f.person.username
-	cookie := rand.Text() // a new one at each sign-in, so that nobody can plant it
-	kept.session = hash(cookie)
-	s.state.Sessions[kept.session] = session{User: f.person.id, Name: f.person.name, Index: newID(), At: now, Expires: now.Add(sessionLifetime)}
+	o := outcome{session: s.newSession(kept, now)}
+	if trust && s.cfg.Unconfirmed.ContextAware {
+		t := s.state.Trusted[browser].without(id)
+		delete(s.state.Trusted, browser)
+		o.trust = rand.Text()
+		s.state.Trusted[hash(o.trust)] = trusted{append(t.Users, id), now.Add(trustLifetime)}
+	}
 	s.save()
-	return codeRight, cookie
+	return o
 }
 
 // finish answers the service provider for a signed-in person. The last sync is asked each time, so that an account that
@@ -369,7 +434,7 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, f flow, ses sess
 		s.refuse(w, r, http.StatusBadRequest, "the request was answered already", "This sign-in was finished already. Start again from the application.")
 		return
 	}
-	response, err := s.respond(f.requestID, p, ses, time.Now().UTC())
+	response, err := s.respond(f.requestID, p, ses, s.now().UTC())
 	if err != nil {
 		s.log.Error("response not signed", "to", "identity-center", "err", err)
 		s.refuse(w, r, http.StatusInternalServerError, "response not signed", "Something went wrong. Start again from the application.")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,10 +26,12 @@ type person struct {
 	upn      string
 	name     string
 	given    string
+	middle   string
 	family   string
 	email    string
-	disabled bool // guarded by Server.mu: a sign-in that the directory accepts clears it
-	assigned bool // to the application, by a group
+	groups   []string // as in assertions; read only where a mapping wants them
+	disabled bool     // guarded by Server.mu: a sign-in that the directory accepts clears it
+	assigned bool     // to the application, by a group
 }
 
 // synced is the outcome of a sync. The next one replaces it whole.
@@ -159,7 +162,7 @@ func (s *Server) SyncNow(ctx context.Context) error {
 		return err
 	}
 	entries, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, people, "objectGUID", "sAMAccountName", "userPrincipalName",
-		"displayName", "givenName", "sn", "mail", "userAccountControl")
+		"displayName", "givenName", "initials", "sn", "mail", "userAccountControl")
 	if err != nil {
 		return err
 	}
@@ -185,9 +188,7 @@ func (s *Server) SyncNow(ctx context.Context) error {
 			return err
 		}
 		next.groups[name] = guid(g)
-		// AD's rule "in chain" follows groups within groups; Identity Center's sync flattens them to the same effect. Who
-		// has the group as primary group is not in it by either.
-		members, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, "(&"+people+"(memberOf:1.2.840.113556.1.4.1941:="+ldap.EscapeFilter(g.DN)+"))", "objectGUID")
+		members, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, inChain(g), "objectGUID")
 		if err != nil {
 			return err
 		}
@@ -197,6 +198,9 @@ func (s *Server) SyncNow(ctx context.Context) error {
 				assigned++
 			}
 		}
+	}
+	if err := s.readGroups(conn, next.people); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.synced = next
@@ -208,6 +212,37 @@ func (s *Server) SyncNow(ctx context.Context) error {
 		s.log.Info("synced", "to", "identity-center", "people", len(next.people), "assigned", assigned, "took", time.Since(next.at))
 	}
 	return nil
+}
+
+// readGroups finds the groups that people are in, nested ones too, if an attribute mapping asks for them: a search for
+// each group of the directory.
+func (s *Server) readGroups(conn *ldap.Conn, everybody map[string]*person) error {
+	if !slices.ContainsFunc(s.cfg.Application.Mappings, func(m Mapping) bool { return m.Value == userGroups }) {
+		return nil
+	}
+	groups, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, "(objectClass=group)", "objectSid")
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		members, err := search(conn, s.cfg.BaseDN, ldap.ScopeWholeSubtree, inChain(g), "objectGUID")
+		if err != nil {
+			return err
+		}
+		for _, m := range members {
+			if p := everybody[guid(m)]; p != nil {
+				p.groups = append(p.groups, s.cfg.Domain+"//"+sidText(g.GetRawAttributeValue("objectSid")))
+			}
+		}
+	}
+	return nil
+}
+
+// inChain is the filter for the people in a group. AD's rule "in chain" (1.2.840.113556.1.4.1941) follows groups within
+// groups; Identity Center's sync flattens them to the same effect. Who has the group as primary group is not in it by
+// either.
+func inChain(group *ldap.Entry) string {
+	return "(&" + people + "(memberOf:1.2.840.113556.1.4.1941:=" + ldap.EscapeFilter(group.DN) + "))"
 }
 
 // people is the filter for accounts of persons.
@@ -238,7 +273,7 @@ func (s *Server) person(e *ldap.Entry) *person {
 	uac, err := strconv.Atoi(e.GetAttributeValue("userAccountControl"))
 	p := &person{
 		id: guid(e), username: e.GetAttributeValue("sAMAccountName"), upn: e.GetAttributeValue("userPrincipalName"),
-		name: e.GetAttributeValue("displayName"), given: e.GetAttributeValue("givenName"), family: e.GetAttributeValue("sn"),
+		name: e.GetAttributeValue("displayName"), given: e.GetAttributeValue("givenName"), middle: e.GetAttributeValue("initials"), family: e.GetAttributeValue("sn"),
 		email:    e.GetAttributeValue(cmp.Or(s.cfg.EmailAttribute, "userPrincipalName")),
 		disabled: uac&2 != 0, // ACCOUNTDISABLE
 	}
@@ -286,11 +321,18 @@ func (s *Server) lookup(typed string) (*person, string) {
 	return s.synced.byName[strings.ToLower(name)], name
 }
 
+// known is who the last sync found by that id, disabled or not.
+func (s *Server) known(id string) *person {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.synced.people[id]
+}
+
 // current is who the last sync knows by that id. A person who is gone or disabled is nil.
 func (s *Server) current(id string) *person {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.synced.people[id]; p != nil && !p.disabled {
+	if p := s.synced.people[id]; p != nil && (!p.disabled || s.cfg.Unconfirmed.SessionsOutlive) {
 		return p
 	}
 	return nil

@@ -178,18 +178,18 @@ func TestNamesLockAlike(t *testing.T) {
 	}
 }
 
+var domainSID = regexp.MustCompile(`S-1-5-21-\d+-\d+-\d+-`)
+
 func TestMappings(t *testing.T) {
 	c := newChain(t)
-	c.cfg.Application.Mappings = []identitycenter.Mapping{
-		{"Subject", "${user:AD_GUID}", "persistent"}, {"Email", "${user:email}", "basic"}, {"Upn", "${user:subject}", "unspecified"},
-		{"Name", "${user:name}", "basic"}, {"Company", "Example Corp", "uri"},
-	}
-	var err error
-	if c.idc, err = identitycenter.New(c.cfg); err != nil {
-		t.Fatal(err)
-	}
-	c.sync()
-	c.handler.Store(new(c.idc.Handler()))
+	c.remake(func(cfg *identitycenter.Config) {
+		cfg.Application.Mappings = []identitycenter.Mapping{
+			{"Subject", "${user:AD_GUID}", "persistent"}, {"Email", "${user:email}", "basic"}, {"Upn", "${user:subject}", "unspecified"},
+			{"Name", "${user:name}", "basic"}, {"Nick", "${user:preferredUsername}", "basic"}, {"Given", "${user:givenName}", "basic"},
+			{"Middle", "${user:middleName}", "basic"}, {"Family", "${user:familyName}", "basic"}, {"Groups", "${user:groups}", "unspecified"},
+			{"Company", "Example Corp", "uri"},
+		}
+	})
 	id, address := c.request()
 	p, _, _ := c.browser().enrol(address, "alice")
 	a, err := c.accept(p, id)
@@ -202,10 +202,63 @@ func TestMappings(t *testing.T) {
 	}
 	got := ""
 	for _, attr := range a.AttributeStatements[0].Attributes {
-		got += fmt.Sprintf("%s=%s (%s)\n", attr.Name, attr.Values[0].Value, attr.NameFormat[strings.LastIndexByte(attr.NameFormat, ':')+1:])
+		format := attr.NameFormat[strings.LastIndexByte(attr.NameFormat, ':')+1:]
+		for _, v := range attr.Values {
+			got += fmt.Sprintf("%s=%s (%s)\n", attr.Name, domainSID.ReplaceAllString(v.Value, "S-1-5-21-…-"), format)
+		}
 	}
-	if want := "Email=alice@corp.example (basic)\nUpn=alice@corp.example (unspecified)\nName=Alice Lee (basic)\nCompany=Example Corp (uri)\n"; got != want {
+	want := "Email=alice@corp.example (basic)\nUpn=alice@corp.example (unspecified)\nName=Alice Lee (basic)\nNick=Alice Lee (basic)\n" +
+		"Given=Alice (basic)\nMiddle=Q (basic)\nFamily=Lee (basic)\n" + // both groups, the one within the other too
+		"Groups=corp.example//S-1-5-21-…-1114 (unspecified)\nGroups=corp.example//S-1-5-21-…-1115 (unspecified)\nCompany=Example Corp (uri)\n"
+	if got != want {
 		t.Errorf("attributes:\n%swant:\n%s", got, want)
+	}
+
+	c.remake(func(cfg *identitycenter.Config) { cfg.EmailAttribute = "" })
+	id, address = c.request()
+	p, _, _ = c.browser().enrol(address, "heidi") // of whom the directory knows less
+	if a, err = c.accept(p, id); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, attr := range a.AttributeStatements[0].Attributes {
+		names = append(names, attr.Name)
+	}
+	if got, want := strings.Join(names, " "), "Email Upn Name Nick Groups Company"; got != want {
+		t.Errorf("heidi's attributes: got %s, want %s: what she has not is left out", got, want)
+	}
+}
+
+func TestSubjects(t *testing.T) {
+	c := newChain(t)
+	for name, tc := range map[string]struct{ value, format, want, urn string }{
+		"as AWS's samples map it": {"${user:subject}", "persistent", "alice@corp.example", "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"},
+		"an e-mail address":       {"${user:email}", "emailAddress", "alice@corp.example", "urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"},
+		"a name":                  {"${user:name}", "unspecified", "Alice Lee", "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
+			c.remake(func(cfg *identitycenter.Config) {
+				cfg.StateFile = ""
+				cfg.Application.Mappings = []identitycenter.Mapping{{Attribute: "Subject", Value: tc.value, Format: tc.format}}
+			})
+			c.introduce()
+			id, address := c.request()
+			p, _, _ := c.browser().enrol(address, "alice")
+			a, err := c.accept(p, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := a.Subject.NameID; n.Value != tc.want || n.Format != tc.urn {
+				t.Errorf("got %q as %s, want %q as %s", n.Value, n.Format, tc.want, tc.urn)
+			}
+			if len(a.AttributeStatements) != 0 {
+				t.Errorf("got attributes %v, want no statement of none (SAML Core section 2.7.3)", a.AttributeStatements)
+			}
+			if got := c.sp.IDPMetadata.IDPSSODescriptors[0].NameIDFormats; len(got) != 1 || string(got[0]) != tc.urn {
+				t.Errorf("the metadata has the formats %v, want %s", got, tc.urn)
+			}
+		})
 	}
 }
 

@@ -46,10 +46,10 @@ func TestCodes(t *testing.T) {
 		"the present code while it is unproven": {at(0), present - 1, codeRight},
 	} {
 		e := &enrolment{Secret: key.Secret(), LastStep: tc.last}
-		if got := e.try(tc.code, now); got != tc.want {
+		if got := e.try(tc.code, now, false); got != tc.want {
 			t.Errorf("%s: got verdict %d, want %d", name, got, tc.want)
 		}
-		if tc.want == codeRight && e.try(tc.code, now) != codeUsed {
+		if tc.want == codeRight && e.try(tc.code, now, false) != codeUsed {
 			t.Errorf("%s: the same code was good twice", name)
 		}
 	}
@@ -60,16 +60,16 @@ func TestCodes(t *testing.T) {
 		if i == codeTries-1 {
 			want = codeLocked
 		}
-		if got := e.try(at(50), now); got != want {
+		if got := e.try(at(50), now, false); got != want {
 			t.Errorf("wrong code %d: got verdict %d, want %d", i+1, got, want)
 		}
 	}
-	if got := e.try(at(0), now.Add(codeLockout-time.Second)); got != codeLocked {
+	if got := e.try(at(0), now.Add(codeLockout-time.Second), false); got != codeLocked {
 		t.Errorf("while locked: got verdict %d, want locked", got)
 	}
 	later := now.Add(codeLockout)
 	code, _ := totp.GenerateCode(key.Secret(), later)
-	if got := e.try(code, later); got != codeRight {
+	if got := e.try(code, later, false); got != codeRight {
 		t.Errorf("after the lock-out: got verdict %d, want right", got)
 	}
 }
@@ -116,7 +116,7 @@ func TestLifetimes(t *testing.T) {
 			return w
 		}
 		request := `<AuthnRequest xmlns="urn:oasis:names:tc:SAML:2.0:protocol" ID="_1" Version="2.0" IssueInstant="` + time.Now().UTC().Format(time.RFC3339) + `"><Issuer xmlns="urn:oasis:names:tc:SAML:2.0:assertion">urn:sp</Issuer></AuthnRequest>`
-		r := httptest.NewRequest("POST", "/saml/sso", strings.NewReader(url.Values{"SAMLRequest": {base64.StdEncoding.EncodeToString([]byte(request))}}.Encode()))
+		r := httptest.NewRequest("POST", strings.TrimPrefix(s.ssoURL(), "https://idc.test"), strings.NewReader(url.Values{"SAMLRequest": {base64.StdEncoding.EncodeToString([]byte(request))}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
