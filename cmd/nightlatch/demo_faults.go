@@ -37,6 +37,7 @@ var sabotages = []fault{
 	{"beat", "the schedule's calls of the beat function fail", "beat", 0},
 	{"clock-cognito", "the user pool's clock is three minutes slow", "cognito", -3 * time.Minute},
 	{"clock-alb", "the load balancer's clock is ten minutes slow", "lambda", -10 * time.Minute},
+	{"clock-identity-center", "Identity Center's clock is five minutes fast", "identity-center", 5 * time.Minute},
 	{"clock-phone", "the pocket authenticator's clock is five minutes slow", "identity-center", -5 * time.Minute},
 }
 
@@ -98,12 +99,15 @@ func (w *world) consoleBreaks() []switches.Switch {
 // unconfirmed are the stand-ins' switches for what AWS's documents leave open.
 func (w *world) unconfirmed() []switches.Switch {
 	var out []switches.Switch
-	for _, standin := range []struct {
+	type standin struct {
 		name     string
 		switches []switches.Switch
-	}{
-		{"alb", w.alb.Switches()}, {"cognito", w.pool.Switches()}, {"ec2", w.ec2.Switches()},
-	} {
+	}
+	all := []standin{{"alb", w.alb.Switches()}, {"cognito", w.pool.Switches()}, {"identity-center", w.idc.Switches()}}
+	if w.directory != nil {
+		all = append(all, standin{"directory", w.directory.Switches()})
+	}
+	for _, standin := range append(all, standin{"ec2", w.ec2.Switches()}) {
 		for _, s := range standin.switches {
 			out = append(out, switches.Switch{Name: standin.name + "." + s.Name, About: s.About, On: s.On, Set: s.Set})
 		}

@@ -268,6 +268,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
+	idc.Clock = w.clocks["clock-identity-center"]
 	idc.BaseURL, idc.SyncEvery, idc.StateFile, idc.Log = idcURL, w.o.minute, w.file("identity-center"), w.log
 	app := &idc.Application
 	app.Name, app.ACSURL, app.Audience, app.StartURL = "Nightlatch", w.pool.ACSURL(), w.pool.Audience(), vpnURL+"/"

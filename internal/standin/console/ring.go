@@ -12,7 +12,7 @@ import (
 const (
 	ringSize = 500
 	// clipAt bounds one attribute: a stand-in may quote what a stranger sent it.
-	clipAt = 300
+	clipAt = 1100
 )
 
 // Hop is one message that a stand-in answered, or its refusal of one: what the page and GET /api/hops show.

@@ -24,7 +24,7 @@ func TestRingKeepsHopsAndNothingElse(t *testing.T) {
 	log.Info("started", "to", "alb", "what", "SECRET-1")
 	log.Debug("hop", "to", "alb", "what", "SECRET-2")
 	log.With("to", "ec2", "token", "SECRET-3").Info("hop", "what", "POST / DescribeClientVpnEndpoints", "status", 200, "took", 1500*time.Microsecond, "detail", "1 endpoint", "cookie", "SECRET-4")
-	log.Warn("refused", "to", "directory", "why", "bind as bob: "+strings.Repeat("é", 400), "password", "SECRET-5", slog.Group("what", "x", "SECRET-6"))
+	log.Warn("refused", "to", "directory", "why", "bind as bob: "+strings.Repeat("é", 1200), "password", "SECRET-5", slog.Group("what", "x", "SECRET-6"))
 	log.WithGroup("inner").With("to", "SECRET-7").Info("hop", "to", "SECRET-8")
 	rec := w.do("GET", "/api/hops", "")
 	if body := rec.Body.String() + w.do("GET", "/api/state", "").Body.String(); strings.Contains(body, "SECRET") {
@@ -39,8 +39,8 @@ func TestRingKeepsHopsAndNothingElse(t *testing.T) {
 	if h.Seq != 1 || h.To != "ec2" || h.What != "POST / DescribeClientVpnEndpoints" || *h.Status != 200 || h.TookMS != 1.5 || h.Detail != "1 endpoint" || h.Refused || h.At.IsZero() {
 		t.Errorf("the first is %+v", h)
 	}
-	if h := got.Hops[1]; !h.Refused || h.Status != nil || len([]rune(h.Why)) != 301 {
-		t.Errorf("the second is %+v, want a refusal cut at 300 letters", h)
+	if h := got.Hops[1]; !h.Refused || h.Status != nil || len([]rune(h.Why)) != 1101 {
+		t.Errorf("the second is %+v, want a refusal cut at 1100 letters", h)
 	}
 	if h := got.Hops[2]; h.To != "" {
 		t.Errorf("the third is %+v, want nothing from within a group", h)
