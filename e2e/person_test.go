@@ -327,4 +327,17 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the console is %d pixels wider than the window (%v)", wide, err)
 		}
 	}
+
+	// What a hop's last message said, on a page of its own.
+	for _, who := range []*browser.Person{desk, phone} {
+		must(t, who.Follow(`[data-hop=lambda] a`), "follow the link to Lambda's last message")
+		text, err := who.Text("pre")
+		must(t, err, "read the message")
+		if !strings.Contains(text, "/invocations") || !strings.Contains(text, "Signature=(hidden") || strings.Contains(text, "eyJ") {
+			t.Errorf("the message is not decoded, or holds a token:\n%s", text)
+		}
+		if wide, err := who.Scrolls(); err != nil || wide > 0 {
+			t.Errorf("the message is %d pixels wider than the window (%v)", wide, err)
+		}
+	}
 }
