@@ -21,7 +21,8 @@ func TestFoundingFunction(t *testing.T) {
 	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
 		missing(t, "no boto3 for %s (Debian: apt-get install python3-boto3)", python)
 	}
-	d := start(t, quick...)
+	// Long enough that the second call, another Python, comes while it is still associating.
+	d := start(t, "--associate-takes", "25s", "--scheduler-minute", "3s")
 	type answer struct {
 		StatusCode          int
 		Status, Association string
