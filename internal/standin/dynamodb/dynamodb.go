@@ -2,9 +2,9 @@
 // protocol (JSON 1.0, Signature Version 4, CRC-32), with its tables in one state file.
 //
 // Spoken: CreateTable, DescribeTable, ListTables, GetItem, PutItem, DeleteItem and Query, with condition and key
-// condition expressions. Every read is strongly consistent and a table is ACTIVE at once. Anything else, be it an
+// condition expressions. Every read is strongly consistent, unless Unconfirmed.StaleReads. Anything else, be it an
 // operation, a parameter or a value of one, is refused with the error DynamoDB gives for what it does not know, and a
-// message that says so: nothing is ignored. It has no indexes, no throughput and no time to live.
+// message that says so: nothing is ignored. It has no indexes, no transactions, no throughput and no time to live.
 //
 // Sources: "Amazon DynamoDB API Reference" and "Developer Guide"; messages are those the service is known to give.
 package dynamodb
@@ -45,7 +45,13 @@ type Config struct {
 	// Tables are made by New where they are missing, as a deployment would have made them.
 	Tables    []Table
 	StateFile string
-	Log       *slog.Logger
+	// CreateTakes is how long a new table is CREATING and unknown to everything but DescribeTable and ListTables; at AWS
+	// that is some seconds. 0 is not at all. Those of Tables are ACTIVE from the start.
+	CreateTakes time.Duration
+	// Throttle and Contended are the server's to change once it is made; see Switches and Faults.
+	Throttle, Contended bool
+	Unconfirmed         Unconfirmed
+	Log                 *slog.Logger
 }
 
 // Table names a table whose keys are strings. An empty Sort is a table without a sort key.
@@ -57,8 +63,10 @@ type Server struct {
 	verifier sigv4.Verifier
 	file     *statefile.File
 
-	mu     sync.Mutex // guards tables and everything in them
+	mu     sync.Mutex // guards what follows, everything in the tables, and what Switches and Faults flip in cfg
 	tables map[string]*table
+
+	throttled, contended, lost picker
 }
 
 // New loads the state file; a file that is not ours is an error and stays as it is.
@@ -93,6 +101,7 @@ func New(cfg Config) (*Server, error) {
 		if _, err := s.createTable(in); err != nil {
 			return nil, fmt.Errorf("dynamodb: table %s: %w", t.Name, err)
 		}
+		s.tables[t.Name].active = time.Time{}
 	}
 	return s, nil
 }
@@ -105,6 +114,9 @@ type state struct {
 // save writes the state; the caller holds mu. When it does not succeed, undo takes the change back, so that no
 // caller ever sees what a restart would forget.
 func (s *Server) save(undo func()) error {
+	if s.cfg.StateFile == "" {
+		return nil
+	}
 	var out state
 	for _, name := range slices.Sorted(maps.Keys(s.tables)) {
 		out.Tables = append(out.Tables, s.tables[name].saved())
@@ -122,7 +134,7 @@ type apiError struct {
 	status  int
 	typ     string // with its namespace
 	message string
-	item    item // of ConditionalCheckFailedException, when asked for
+	more    map[string]any // what the error's type has beside its message
 }
 
 func (e *apiError) Error() string { return e.typ[strings.IndexByte(e.typ, '#')+1:] + ": " + e.message }
@@ -157,9 +169,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		status = e.status
 		body := map[string]any{"__type": e.typ, "message": e.message}
-		if e.item != nil {
-			body["Item"] = e.item
-		}
+		maps.Copy(body, e.more)
 		out = body
 		// A lost condition is how two writers find out about each other: an answer, not a fault of the caller.
 		if !strings.HasSuffix(e.typ, "#ConditionalCheckFailedException") {
@@ -195,6 +205,16 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, operation string
 	if _, err := s.verifier.Verify(r, body); err != nil {
 		return nil, "", unsigned(err)
 	}
+	if err := s.before(operation, body); err != nil {
+		return nil, "", err
+	}
+	if out, table, err = s.operate(operation, body); err == nil {
+		err = s.after(operation, body)
+	}
+	return out, table, err
+}
+
+func (s *Server) operate(operation string, body []byte) (out any, table string, err error) {
 	switch operation {
 	case "CreateTable":
 		return run(body, s.createTable)

@@ -16,7 +16,13 @@ const (
 	sortBytes      = 1024
 	pageBytes      = 1 << 20
 	maxDepth       = 32
+	maxTables      = 2500 // per Region
+	maxCreating    = 500  // at a time
 )
+
+// staleFor is how long a read may lag; "Consistency across all copies of the data is usually reached within a second",
+// says the guide of SimpleDB, DynamoDB's elder. DynamoDB's own says "after a short time".
+const staleFor = time.Second
 
 type attributeDefinition struct{ AttributeName, AttributeType string }
 
@@ -33,8 +39,17 @@ type table struct {
 	name    string
 	id      string
 	created time.Time
+	active  time.Time      // when it is no longer CREATING
 	keys    []keyAttribute // partition, then sort if there is one
 	items   map[string]item
+	// stale holds what was there before the last write of an item, until staleFor has passed.
+	stale map[string]past
+}
+
+// past is an item as it was until then; nil is none.
+type past struct {
+	item  item
+	until time.Time
 }
 
 // savedTable is a table in the state file.
@@ -47,7 +62,7 @@ type savedTable struct {
 }
 
 func (t savedTable) table() *table {
-	out := &table{t.Name, t.ID, t.Created, t.Keys, map[string]item{}}
+	out := &table{name: t.Name, id: t.ID, created: t.Created, keys: t.Keys, items: map[string]item{}}
 	for _, it := range t.Items {
 		out.items[out.keyText(it)] = it
 	}
@@ -121,9 +136,9 @@ func tableName(name string) error {
 	return nil
 }
 
-// table finds one; the caller holds mu.
+// table finds one whose items can be used; the caller holds mu.
 func (s *Server) table(name string) (*table, error) {
-	if t := s.tables[name]; t != nil {
+	if t := s.tables[name]; t != nil && !t.creating() {
 		return t, nil
 	}
 	return nil, refused("ResourceNotFoundException", "Requested resource not found")
@@ -152,7 +167,8 @@ func (s *Server) createTable(in createTableInput) (any, error) {
 	if len(in.AttributeDefinitions) != len(in.KeySchema) {
 		return nil, validation("One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
 	}
-	t := &table{in.TableName, id(), time.Now().UTC().Truncate(time.Millisecond), nil, map[string]item{}}
+	now := time.Now()
+	t := &table{name: in.TableName, id: id(), created: now.UTC().Truncate(time.Millisecond), active: now.Add(s.cfg.CreateTakes), items: map[string]item{}}
 	for _, k := range in.KeySchema {
 		i := slices.IndexFunc(in.AttributeDefinitions, func(d attributeDefinition) bool { return d.AttributeName == k.AttributeName })
 		if i < 0 || k.AttributeName == "" || len(k.AttributeName) > 255 {
@@ -169,11 +185,53 @@ func (s *Server) createTable(in createTableInput) (any, error) {
 	if s.tables[t.name] != nil {
 		return nil, refused("ResourceInUseException", "Table already exists: "+t.name)
 	}
+	creating := 0
+	for _, other := range s.tables {
+		if other.creating() {
+			creating++
+		}
+	}
+	switch {
+	case creating >= maxCreating:
+		return nil, refused("LimitExceededException", fmt.Sprintf("Subscriber limit exceeded: Only %d tables can be created, updated, or deleted simultaneously", maxCreating))
+	case len(s.tables) >= maxTables:
+		return nil, refused("LimitExceededException", fmt.Sprintf("Subscriber limit exceeded: There is a limit of %d tables per Region", maxTables))
+	}
 	s.tables[t.name] = t
 	if err := s.save(func() { delete(s.tables, t.name) }); err != nil {
 		return nil, err
 	}
 	return map[string]any{"TableDescription": s.description(t)}, nil
+}
+
+func (t *table) creating() bool { return time.Now().Before(t.active) }
+
+// show is the items as a read sees them; the caller holds mu.
+func (s *Server) show(t *table, consistent bool) map[string]item {
+	if consistent || !s.cfg.Unconfirmed.StaleReads {
+		return t.items
+	}
+	shown := maps.Clone(t.items)
+	for key, was := range t.stale {
+		switch {
+		case !time.Now().Before(was.until): // the copies agree again
+		case was.item == nil:
+			delete(shown, key)
+		default:
+			shown[key] = was.item
+		}
+	}
+	return shown
+}
+
+// wrote remembers for show what a write has replaced.
+func (t *table) wrote(key string, old item) {
+	now := time.Now()
+	maps.DeleteFunc(t.stale, func(_ string, was past) bool { return !now.Before(was.until) })
+	if t.stale == nil {
+		t.stale = map[string]past{}
+	}
+	t.stale[key] = past{old, now.Add(staleFor)}
 }
 
 type describeTableInput struct{ TableName string }
@@ -201,14 +259,21 @@ func (s *Server) description(t *table) any {
 		size += it.bytes()
 	}
 	created := float64(t.created.UnixMilli()) / 1000
+	status := "ACTIVE"
+	if t.creating() {
+		status = "CREATING"
+	}
 	return map[string]any{
-		"TableName": t.name, "TableId": t.id, "TableStatus": "ACTIVE", "CreationDateTime": created,
-		"TableArn":  fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.cfg.Region, s.cfg.AccountID, t.name),
+		"TableName": t.name, "TableId": t.id, "TableStatus": status, "CreationDateTime": created, "TableArn": s.arn(t.name),
 		"KeySchema": schema, "AttributeDefinitions": definitions, "ItemCount": len(t.items), "TableSizeBytes": size,
 		"BillingModeSummary":        map[string]any{"BillingMode": "PAY_PER_REQUEST", "LastUpdateToPayPerRequestDateTime": created},
 		"ProvisionedThroughput":     map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
 		"DeletionProtectionEnabled": false,
 	}
+}
+
+func (s *Server) arn(table string) string {
+	return fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", s.cfg.Region, s.cfg.AccountID, table)
 }
 
 type listTablesInput struct {
@@ -240,7 +305,7 @@ func (s *Server) listTables(in listTablesInput) (any, error) {
 type getItemInput struct {
 	TableName      string
 	Key            item
-	ConsistentRead bool // every read here is
+	ConsistentRead bool
 }
 
 func (s *Server) getItem(in getItemInput) (any, error) {
@@ -254,7 +319,7 @@ func (s *Server) getItem(in getItemInput) (any, error) {
 		return nil, err
 	}
 	out := map[string]any{}
-	if it, ok := t.items[t.keyText(in.Key)]; ok {
+	if it, ok := s.show(t, in.ConsistentRead)[t.keyText(in.Key)]; ok {
 		out["Item"] = it
 	}
 	return out, nil
@@ -353,7 +418,7 @@ func (s *Server) write(name string, c condition, next func(*table) (string, item
 	if must != nil && !must.holds(old) {
 		e := &apiError{400, awsNamespace + "ConditionalCheckFailedException", "The conditional request failed", nil}
 		if existed && c.ReturnValuesOnConditionCheckFailure == "ALL_OLD" {
-			e.item = old
+			e.more = map[string]any{"Item": old}
 		}
 		return nil, e
 	}
@@ -370,6 +435,7 @@ func (s *Server) write(name string, c condition, next func(*table) (string, item
 		if err := s.save(restore); err != nil {
 			return nil, err
 		}
+		t.wrote(key, old)
 	}
 	out := map[string]any{}
 	if existed && c.ReturnValues == "ALL_OLD" {
@@ -383,7 +449,7 @@ type queryInput struct {
 	KeyConditionExpression    *string
 	ExpressionAttributeNames  map[string]string
 	ExpressionAttributeValues map[string]value
-	ConsistentRead            bool // every read here is
+	ConsistentRead            bool
 	ScanIndexForward          *bool
 	Limit                     *int
 	ExclusiveStartKey         item
@@ -435,7 +501,7 @@ func (s *Server) query(in queryInput) (any, error) {
 		return direction * compare(a[t.keys[1].Name], b[t.keys[1].Name])
 	}
 	var found []item
-	for _, it := range t.items {
+	for _, it := range s.show(t, in.ConsistentRead) {
 		if where.holds(it) && (in.ExclusiveStartKey == nil || len(t.keys) == 2 && order(it, in.ExclusiveStartKey) > 0) {
 			found = append(found, it)
 		}

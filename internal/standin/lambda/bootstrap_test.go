@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	case "go":
 		fmt.Println("pids", os.Getpid())
 		lambda.Start(goHandler)
+	case "raw-hang":
+		get("invocation/next")
+		forever()
 	case "raw":
 		raw()
 	case "stubborn":
@@ -62,6 +65,9 @@ func TestMain(m *testing.M) {
 			os.WriteFile(marker, nil, 0o600)
 			os.Exit(7)
 		}
+		raw()
+	case "init-eat":
+		syscall.Mmap(-1, 0, 150<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|populate)
 		raw()
 	case "init-error":
 		post("init/error", `{"errorType":"Runtime.NoSuchHandler","errorMessage":"no handler"}`, "")
@@ -101,6 +107,14 @@ func goHandler(ctx context.Context, in struct {
 		forever()
 	case "big":
 		return strings.Repeat("a", in.N), nil
+	case "eat": // megabytes that the kernel itself fills
+		if _, err := syscall.Mmap(-1, 0, in.N<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|populate); err != nil {
+			return nil, err
+		}
+	case "print":
+		for i := range in.N {
+			fmt.Printf("line %d of %s\n", i, strings.Repeat("x", 80))
+		}
 	}
 	return nil, nil
 }
@@ -156,6 +170,12 @@ func raw() {
 		switch {
 		case bytes.Contains(event, []byte("header-error")):
 			post(at+"/error", "not JSON", "Custom.Broken")
+		case bytes.Contains(event, []byte("stream")):
+			r, _ := http.NewRequest("POST", base()+at+"/response", strings.NewReader(`"in pieces"`))
+			r.Header.Set("Lambda-Runtime-Function-Response-Mode", "streaming")
+			if resp, err := http.DefaultClient.Do(r); err == nil {
+				fmt.Println("streaming:", told(resp))
+			}
 		case bytes.Contains(event, []byte("misbehave")):
 			answer, _ := json.Marshal(map[string]string{
 				"an answer for another event":  post("invocation/8476a536-e9f4-11e8-9739-2dfe598c3fcd/response", `{}`, ""),

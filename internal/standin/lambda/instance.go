@@ -3,7 +3,6 @@ package lambda
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +25,8 @@ const (
 	grace = 1200 * time.Millisecond
 	// outputGrace is how long to go on reading the output of a child that has ended, when a process it left holds the pipe.
 	outputGrace = 300 * time.Millisecond
+	// drainGrace is how long to wait at most for what a child wrote before it answered.
+	drainGrace = 2 * time.Second
 	// maxLine is where a line without end is broken, as CloudWatch Logs does with its events.
 	maxLine = 256 << 10
 )
@@ -36,6 +38,7 @@ type instance struct {
 	s     *Server
 	f     *function
 	out   *lines
+	pipe  *os.File // the child's end of its output
 	cmd   *exec.Cmd
 	ready chan struct{} // closed at the first next
 	turns chan *turn    // of capacity one: the event for the next that waits
@@ -46,6 +49,7 @@ type instance struct {
 	mu        sync.Mutex // guards what follows
 	pid       int        // set once, before start returns
 	waiting   bool       // a next is open
+	ending    bool       // it was told to end: nothing freezes it any more
 	started   bool       // ready is closed
 	turn      *turn      // the event being handled
 	initError *outcome
@@ -63,9 +67,15 @@ type turn struct {
 // start executes the function's program. The instance it returns is never nil; with an outcome, it is already gone.
 func (s *Server) start(f *function, serial int, id string) (*instance, *outcome) {
 	i := &instance{s: s, f: f, ready: make(chan struct{}), turns: make(chan *turn, 1), exited: make(chan struct{}),
-		out: &lines{mu: &s.output, to: s.c.Output, prefix: fmt.Sprintf("[%s/%d] ", f.Name, serial)}}
+		out: &lines{mu: &s.output, to: s.c.Output, prefix: fmt.Sprintf("[%s/%d] ", f.Name, serial), mark: random(16), marked: make(chan struct{}, 1)}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
+		close(i.exited)
+		return i, failure(id, "Runtime.Unknown", err.Error())
+	}
+	output, pipe, err := os.Pipe()
+	if err != nil {
+		listener.Close()
 		close(i.exited)
 		return i, failure(id, "Runtime.Unknown", err.Error())
 	}
@@ -73,11 +83,12 @@ func (s *Server) start(f *function, serial int, id string) (*instance, *outcome)
 	i.cmd = exec.Command(f.Bootstrap, f.Args...)
 	i.cmd.Dir = f.Dir
 	i.cmd.Env = s.environment(f, listener.Addr().String())
-	i.cmd.Stdout, i.cmd.Stderr = i.out, i.out
-	i.cmd.WaitDelay = outputGrace
+	i.cmd.Stdout, i.cmd.Stderr, i.pipe = pipe, pipe, pipe
 	i.cmd.SysProcAttr = attributes()
 	started := make(chan error, 1)
 	s.work.Go(func() { api.Serve(listener) })
+	copied := make(chan struct{})
+	s.work.Go(func() { io.Copy(i.out, output); close(copied) })
 	s.work.Go(func() {
 		// Linux ends the child with the thread that made it (see attributes), so this one must live as long as it does.
 		runtime.LockOSThread()
@@ -93,13 +104,20 @@ func (s *Server) start(f *function, serial int, id string) (*instance, *outcome)
 			i.exit = "Runtime exited without providing a reason"
 			if state := i.cmd.ProcessState; state != nil && !state.Success() {
 				i.exit = "Runtime exited with error: " + state.String()
-			} else if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+			} else if err != nil {
 				i.exit = "Runtime exited with error: " + err.Error()
 			}
 		} else {
 			i.exit = err.Error()
 			started <- err
 		}
+		pipe.Close()
+		select {
+		case <-copied:
+		case <-time.After(outputGrace):
+		}
+		output.Close()
+		<-copied
 		i.out.flush()
 		api.Close()
 		close(i.exited)
@@ -174,6 +192,7 @@ func (i *instance) handle(inv invocation, deadline time.Time) outcome {
 	timedOut := false
 	select {
 	case <-t.done:
+		i.drain()
 	case <-i.exited:
 	case <-timer.C:
 		timedOut = true
@@ -192,14 +211,37 @@ func (i *instance) handle(inv invocation, deadline time.Time) outcome {
 	return *failure(inv.id, "Runtime.ExitError", i.exit)
 }
 
+// drain waits until what the child wrote before it asked for the next event has been passed on, so that Lambda's own
+// lines come after it: a mark sent after it through the same pipe arrives after it.
+func (i *instance) drain() {
+	select {
+	case <-i.out.marked: // one that came too late
+	default:
+	}
+	if _, err := io.WriteString(i.pipe, i.out.mark+"\n"); err != nil {
+		return // it has ended meanwhile, and all is read
+	}
+	select {
+	case <-i.out.marked:
+	case <-i.exited:
+	case <-time.After(drainGrace):
+	}
+}
+
+// failure is what Lambda itself says of a function that failed.
 func failure(id, errorType, message string) *outcome {
-	return &outcome{errorType: errorType, payload: marshal(map[string]string{"errorType": errorType, "errorMessage": "RequestId: " + id + " Error: " + message})}
+	message = "RequestId: " + id + " Error: " + message
+	return &outcome{errorType: errorType, message: message, payload: marshal(map[string]string{"errorType": errorType, "errorMessage": message})}
 }
 
 // stop ends the child and what it started, and waits until it is gone: at once, or politely when there is time.
 func (i *instance) stop(grace time.Duration) {
+	i.mu.Lock()
+	i.ending = true
+	i.mu.Unlock()
 	if grace > 0 {
 		signalGroup(i.pid, false)
+		thaw(i.pid) // what is frozen does not hear
 		select {
 		case <-i.exited:
 			return
@@ -222,6 +264,23 @@ func (i *instance) gone() bool {
 	}
 }
 
+// freeze stops the child and what it started for as long as it has no event, unless it is told to end.
+func (i *instance) freeze() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.ending && !i.gone() {
+		freeze(i.pid)
+	}
+}
+
+func (i *instance) thaw() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.gone() {
+		thaw(i.pid)
+	}
+}
+
 func (i *instance) peakMB() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -240,7 +299,24 @@ func (i *instance) api() http.Handler {
 	return mux
 }
 
+// outgrown kills a child that has used more memory than it may, and says so.
+func (i *instance) outgrown() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.peak = max(i.peak, peakMemory(i.pid))
+	if i.peak <= i.f.MemoryMB {
+		return false
+	}
+	if !i.gone() {
+		signalGroup(i.pid, true)
+	}
+	return true
+}
+
 func (i *instance) next(w http.ResponseWriter, r *http.Request) {
+	if i.outgrown() {
+		return
+	}
 	i.mu.Lock()
 	if i.waiting || i.turn != nil && i.turn.answer == nil {
 		i.mu.Unlock()
@@ -248,7 +324,6 @@ func (i *instance) next(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	i.waiting = true
-	i.peak = max(i.peak, peakMemory(i.pid))
 	if t := i.turn; t != nil {
 		i.turn = nil
 		close(t.done)
@@ -259,11 +334,13 @@ func (i *instance) next(w http.ResponseWriter, r *http.Request) {
 	}
 	i.mu.Unlock()
 
+	i.freeze()
 	var t *turn
 	select {
 	case t = <-i.turns:
 	case <-r.Context().Done():
 	}
+	i.thaw()
 	i.mu.Lock()
 	i.waiting, i.turn = false, t
 	i.mu.Unlock()
@@ -287,14 +364,20 @@ func (i *instance) answer(w http.ResponseWriter, r *http.Request, isError bool) 
 	if err != nil {
 		return // the child is gone or broke off; its turn ends by exit or time-out
 	}
+	if i.outgrown() {
+		return // it would not have come so far
+	}
 	o := outcome{payload: body}
 	tooLarge := len(body) > maxResponse
-	if tooLarge {
+	mode := r.Header.Get("Lambda-Runtime-Function-Response-Mode")
+	if mode != "" { // "streaming" is the one that Lambda knows, and not played
+		o = *failure(r.PathValue("id"), "Runtime.InvalidResponseModeHeader", "response mode "+mode+" is not played by this stand-in")
+	} else if tooLarge {
 		io.Copy(io.Discard, r.Body) // so that the child hears of it, instead of losing the connection while it sends
 		o.errorType = "Function.ResponseSizeTooLarge"
 		o.payload = marshal(map[string]string{"errorType": o.errorType, "errorMessage": fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxResponse)})
 	} else if isError {
-		o.errorType = errorType(r, body)
+		o.errorType, o.reported = errorType(r, body), true
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -303,6 +386,9 @@ func (i *instance) answer(w http.ResponseWriter, r *http.Request, isError bool) 
 		runtimeError(w, http.StatusBadRequest, "InvalidRequestID", "Invalid request ID")
 	case i.turn.answer != nil:
 		runtimeError(w, http.StatusForbidden, "InvalidStateTransition", "This event is answered already")
+	case mode != "":
+		i.turn.answer = &o
+		runtimeError(w, http.StatusBadRequest, "InvalidFunctionResponseMode", "Invalid function response mode")
 	case tooLarge:
 		i.turn.answer = &o
 		runtimeError(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge", fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", maxResponse))
@@ -377,10 +463,14 @@ func peakMemory(pid int) int {
 
 // lines passes whole lines on, each with a prefix, so that instances that write at once do not mix within a line.
 type lines struct {
-	mu     *sync.Mutex // guards to, which instances share, and part
+	mu     *sync.Mutex // guards to, which instances share, and the rest
 	to     io.Writer
 	prefix string
 	part   []byte
+	mark   string        // a line that is nobody's: see instance.drain
+	marked chan struct{} // of capacity one: told when mark came
+	tail   []byte        // the end of what was passed on since startTail, at least maxLogTail of it
+	tails  bool
 }
 
 // Write never fails: a child must not be stopped by a reader of its output.
@@ -390,17 +480,25 @@ func (l *lines) Write(p []byte) (int, error) {
 	l.part = append(l.part, p...)
 	for {
 		n := bytes.IndexByte(l.part, '\n')
-		if n < 0 && len(l.part) < maxLine {
+		switch {
+		case n < 0 && len(l.part) < maxLine:
 			return len(p), nil
+		case n < 0:
+			l.pass(l.part[:maxLine])
+			l.part = l.part[maxLine:]
+		default:
+			line, rest := l.part[:n], l.part[n+1:]
+			if begun, ok := bytes.CutSuffix(line, []byte(l.mark)); ok && l.mark != "" {
+				l.part = append(slices.Clone(begun), rest...) // a line that the child has only begun goes on after it
+				select {
+				case l.marked <- struct{}{}:
+				default: // nobody waits any more
+				}
+				continue
+			}
+			l.pass(line)
+			l.part = rest
 		}
-		if n < 0 {
-			n = maxLine
-			fmt.Fprintf(l.to, "%s%s\n", l.prefix, l.part[:n])
-			l.part = l.part[n:]
-			continue
-		}
-		fmt.Fprintf(l.to, "%s%s\n", l.prefix, l.part[:n])
-		l.part = l.part[n+1:]
 	}
 }
 
@@ -408,7 +506,33 @@ func (l *lines) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.part) > 0 {
-		fmt.Fprintf(l.to, "%s%s\n", l.prefix, l.part)
+		l.pass(l.part)
 		l.part = nil
 	}
+}
+
+// pass passes one line on; the caller holds mu.
+func (l *lines) pass(line []byte) {
+	fmt.Fprintf(l.to, "%s%s\n", l.prefix, line)
+	if !l.tails {
+		return
+	}
+	l.tail = append(append(l.tail, line...), '\n')
+	if len(l.tail) > 2*maxLogTail {
+		l.tail = slices.Clone(l.tail[len(l.tail)-maxLogTail:])
+	}
+}
+
+// startTail begins to keep the end of the log, endTail returns it.
+func (l *lines) startTail() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tail, l.tails = nil, true
+}
+
+func (l *lines) endTail() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tails = false
+	return l.tail[max(0, len(l.tail)-maxLogTail):]
 }

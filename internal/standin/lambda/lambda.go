@@ -6,13 +6,12 @@
 //	             ├─ fewer than Function.Instances? exec, init (10 s) ──────┘    └──▶ gone
 //	             └─ else 429; an asynchronous event waits and tries again
 //
-// An instance has a Runtime API listener of its own on loopback, handles one event at a time, and lives until it exits,
-// times out or Run ends. A caller has its answer once the instance asks for the next event, so that who calls again at
-// once finds it free.
+// An instance has a Runtime API listener of its own on loopback, handles one event at a time, is frozen between events
+// where the system can do that, and lives until it exits, times out or Run ends. A caller has its answer once the instance
+// asks for the next event, so that who calls again at once finds it free.
 //
-// Not played: freezing between events, extensions, response streaming, memory limits, a read-only file system, versions
-// and aliases beyond $LATEST, log tails, destinations and dead-letter queues. What a caller could ask for of these is
-// refused, never ignored.
+// Not played: extensions, response streaming, a read-only file system, versions and aliases beyond $LATEST, destinations
+// and dead-letter queues. What a caller or a function could ask for of these is refused, never ignored.
 //
 // Sources: AWS Lambda developer guide, "Using the Lambda runtime API for custom runtimes", "Understanding the Lambda
 // execution environment lifecycle", "How Lambda handles errors and retries with asynchronous invocation", "Invoke".
@@ -32,6 +31,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +46,14 @@ const (
 	maxEvent         = 1 << 20 // asynchronous
 	maxResponse      = 6<<20 + 100
 	maxClientContext = 3583
+	maxLogTail       = 4 << 10
+)
+
+// How asynchronous events are retried unless a function says otherwise ("Configuring error handling settings for Lambda
+// asynchronous invocations"); both are also the most that it may say.
+const (
+	maxRetryAttempts = 2
+	maxEventAge      = 6 * time.Hour
 )
 
 // Config is what a Server works with.
@@ -57,7 +65,9 @@ type Config struct {
 	InitTimeout time.Duration
 	// Minute is how long a minute lasts between the attempts of asynchronous events; 0 means 60 s. See deliver.
 	Minute time.Duration
-	Log    *slog.Logger
+	// Unconfirmed is the server's to change once it is made; see Switches.
+	Unconfirmed Unconfirmed
+	Log         *slog.Logger
 	// Output receives what the functions write and Lambda's START, END and REPORT lines, each line prefixed by function
 	// and instance, as "[front/1] ". nil discards it.
 	Output io.Writer
@@ -69,12 +79,19 @@ type Function struct {
 	// Bootstrap is the absolute path of the program; Args follow it.
 	Bootstrap string
 	Args      []string
-	Dir       string            // working directory and LAMBDA_TASK_ROOT; empty means Bootstrap's folder
-	Handler   string            // _HANDLER; empty means "bootstrap"
-	Timeout   time.Duration     // 0 means Lambda's 3 s
-	MemoryMB  int               // reported, not enforced; 0 means 128
+	Dir       string        // working directory and LAMBDA_TASK_ROOT; empty means Bootstrap's folder
+	Handler   string        // _HANDLER; empty means "bootstrap"
+	Timeout   time.Duration // 0 means Lambda's 3 s
+	// MemoryMB is what an instance may use; 0 means 128. On Linux one that has used more is killed, if not at once then when
+	// it answers. Elsewhere nobody looks.
+	MemoryMB  int
 	Env       map[string]string // on top of Lambda's own; the execution role's credentials are part of it
 	Instances int               // the reserved concurrency; 0 means 1
+	// MaximumRetryAttempts is how often an asynchronous event is tried again after the function failed, 0 to 2; nil means 2.
+	MaximumRetryAttempts *int
+	// MaximumEventAge is when an asynchronous event is too old to be tried, a minute to six hours in Config.Minute's
+	// minutes; 0 means six hours.
+	MaximumEventAge time.Duration
 }
 
 // Server is the stand-in. It answers Invoke while Run runs.
@@ -85,7 +102,7 @@ type Server struct {
 	stopping  chan struct{} // closed when Run ends
 
 	output sync.Mutex // guards c.Output: whole lines
-	mu     sync.Mutex // guards phase, and the pools and counters in functions
+	mu     sync.Mutex // guards phase, c.Unconfirmed, and the pools and counters in functions
 	phase  phase
 	work   sync.WaitGroup // invocations, waiting events and instances; added to under mu and only while running
 }
@@ -142,6 +159,16 @@ func New(c Config) (*Server, error) {
 		f.Timeout = cmp.Or(f.Timeout, 3*time.Second)
 		f.MemoryMB = cmp.Or(f.MemoryMB, 128)
 		f.Instances = cmp.Or(f.Instances, 1)
+		f.MaximumEventAge = cmp.Or(f.MaximumEventAge, maxEventAge)
+		if f.MaximumEventAge < time.Minute || f.MaximumEventAge > maxEventAge {
+			return nil, fmt.Errorf("lambda: function %s: MaximumEventAge %s is not between a minute and six hours", f.Name, f.MaximumEventAge)
+		}
+		if f.MaximumRetryAttempts == nil {
+			f.MaximumRetryAttempts = new(maxRetryAttempts)
+		}
+		if n := *f.MaximumRetryAttempts; n < 0 || n > maxRetryAttempts {
+			return nil, fmt.Errorf("lambda: function %s: MaximumRetryAttempts %d is not between 0 and %d", f.Name, n, maxRetryAttempts)
+		}
 		s.functions[f.Name] = &function{Function: f, arn: s.FunctionARN(f.Name)}
 	}
 	return s, nil
@@ -170,6 +197,13 @@ func (s *Server) Run(ctx context.Context) error {
 	close(s.stopping)
 	s.work.Wait()
 	return nil
+}
+
+// on reads one of Unconfirmed's facts.
+func (s *Server) on(fact *bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return *fact
 }
 
 // begin counts an invocation or event into work; it reports false outside Run.
@@ -215,15 +249,18 @@ type invocation struct {
 type outcome struct {
 	payload   []byte
 	errorType string // empty when the function succeeded
+	reported  bool   // the error, by the function itself
+	message   string // of an error that Lambda found
 	timedOut  bool
 	cold      bool
+	log       []byte // the end of the invocation's log
 }
 
 func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	id := uuid()
 	w.Header().Set("X-Amzn-Requestid", id)
-	f, inv, kind, refused := s.parse(r, id)
+	f, inv, kind, tail, refused := s.parse(r, id)
 	if refused != nil {
 		s.refuse(w, refused)
 		return
@@ -242,6 +279,9 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		hop(http.StatusNoContent, "dry run")
 	case "Event":
 		go func() { defer s.work.Done(); s.deliver(f, inv) }()
+		if s.on(&s.c.Unconfirmed.EventsTwice) && s.begin() {
+			go func() { defer s.work.Done(); s.deliver(f, inv) }()
+		}
 		w.WriteHeader(http.StatusAccepted)
 		hop(http.StatusAccepted, "queued")
 	default:
@@ -255,8 +295,14 @@ func (s *Server) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Amz-Executed-Version", "$LATEST")
 		w.Header().Set("X-Amzn-Trace-Id", inv.trace)
 		w.Header().Set("Content-Type", "application/json")
-		if out.errorType != "" {
+		switch {
+		case out.reported && s.on(&s.c.Unconfirmed.HandledErrors):
+			w.Header().Set("X-Amz-Function-Error", "Handled")
+		case out.errorType != "":
 			w.Header().Set("X-Amz-Function-Error", "Unhandled")
+		}
+		if tail {
+			w.Header().Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(out.log))
 		}
 		w.Write(out.payload)
 		hop(http.StatusOK, out.detail())
@@ -273,10 +319,25 @@ func (o outcome) detail() string {
 	return ""
 }
 
-// parse checks the request in the order in which the service does: size, signature, parameters, function, payload.
-func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation, kind string, _ *apiError) {
-	fail := func(status int, code, format string, args ...any) (*function, invocation, string, *apiError) {
-		return nil, inv, "", &apiError{status, code, fmt.Sprintf(format, args...)}
+// The patterns of Invoke's parameters, from the API Reference; messages hold them as the service's do.
+const (
+	namePattern      = `(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`
+	qualifierPattern = `\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`
+)
+
+var (
+	names      = regexp.MustCompile("^(" + namePattern + ")$")
+	qualifiers = regexp.MustCompile("^(" + qualifierPattern + ")$")
+)
+
+// parse checks the request in the order in which the service does: size, signature, parameters, function, payload. tail
+// says whether the caller asks for the end of the log.
+func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation, kind string, tail bool, _ *apiError) {
+	fail := func(status int, code, format string, args ...any) (*function, invocation, string, bool, *apiError) {
+		return nil, inv, "", false, &apiError{status, code, fmt.Sprintf(format, args...)}
+	}
+	invalid := func(value, member, constraint string) (*function, invocation, string, bool, *apiError) {
+		return fail(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy %s", value, member, constraint)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
 	if err != nil {
@@ -294,7 +355,14 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 	}
 	kind = cmp.Or(r.Header.Get("X-Amz-Invocation-Type"), "RequestResponse")
 	if !slices.Contains([]string{"Event", "RequestResponse", "DryRun"}, kind) {
-		return fail(http.StatusBadRequest, "ValidationException", "1 validation error detected: Value '%s' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]", kind)
+		return invalid(kind, "invocationType", "enum value set: [Event, RequestResponse, DryRun]")
+	}
+	name, qualifier := r.PathValue("function"), r.URL.Query().Get("Qualifier")
+	if !names.MatchString(name) {
+		return invalid(name, "functionName", "regular expression pattern: "+namePattern)
+	}
+	if r.URL.Query().Has("Qualifier") && (!qualifiers.MatchString(qualifier) || len(qualifier) > 128) {
+		return invalid(qualifier, "qualifier", "regular expression pattern: "+qualifierPattern)
 	}
 	if kind == "Event" && len(body) > maxEvent {
 		return fail(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "%d byte payload is too large for the Event invocation type (limit %d bytes)", len(body), maxEvent)
@@ -304,14 +372,18 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 			return fail(http.StatusBadRequest, "InvalidParameterValueException", "%s is not played by this stand-in.", name)
 		}
 	}
-	if v := r.Header.Get("X-Amz-Log-Type"); v != "" && v != "None" {
-		return fail(http.StatusBadRequest, "InvalidParameterValueException", "X-Amz-Log-Type %s is not played by this stand-in: read the function's output where it is printed.", v)
+	switch v := r.Header.Get("X-Amz-Log-Type"); v {
+	case "", "None":
+	case "Tail": // which means nothing to an event
+		tail = true
+	default:
+		return invalid(v, "logType", "enum value set: [None, Tail]")
 	}
 	clientContext, err := base64.StdEncoding.DecodeString(r.Header.Get("X-Amz-Client-Context"))
 	if err != nil || len(clientContext) > maxClientContext || len(clientContext) > 0 && !json.Valid(clientContext) {
 		return fail(http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object of at most %d bytes.", maxClientContext)
 	}
-	f, arn := s.find(r.PathValue("function"), r.URL.Query().Get("Qualifier"))
+	f, arn := s.find(name, qualifier)
 	if f == nil {
 		return fail(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", arn)
 	}
@@ -328,7 +400,7 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 	if inv.trace == "" {
 		inv.trace = fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), random(12), random(8))
 	}
-	return f, inv, kind, nil
+	return f, inv, kind, tail, nil
 }
 
 // find resolves a name, a partial ARN or an ARN, each with or without ":$LATEST". It returns the ARN asked for, too.
@@ -371,7 +443,7 @@ func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
 	switch e.code {
 	case "TooManyRequestsException":
 		body["Reason"] = "ReservedFunctionConcurrentInvocationLimitExceeded"
-	case "ResourceNotFoundException": // the one of these whose model spells the key so
+	case "ResourceNotFoundException", "ServiceException": // those whose model spells the key so
 		body["Message"] = e.message
 		delete(body, "message")
 	}
@@ -381,21 +453,22 @@ func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
 	json.NewEncoder(w).Encode(body)
 }
 
-// deliver takes an asynchronous event to the function: at most three attempts, a minute after the first failure and two
-// after the second. A throttled event goes back to the queue, from one second at first to five minutes at most, and is
-// given up after six hours. All of these are counted in Config.Minute.
+// deliver takes an asynchronous event to the function: after a failure once more, a minute after the first and two after
+// the second, as often as the function wants. A throttled event goes back to the queue, for one second at first and five
+// minutes at most. Whatever its lot, it is given up when it is too old. All of these are counted in Config.Minute.
 func (s *Server) deliver(f *function, inv invocation) {
 	began := time.Now()
+	tooOld := began.Add(f.MaximumEventAge / time.Second * (s.c.Minute / 60))
 	throttled, failures := s.c.Minute/60, 0
+	giveUp := func(level slog.Level, why string) {
+		s.c.Log.Log(context.Background(), level, "event given up", "to", "lambda", "function", f.Name, "request_id", inv.id, "why", why)
+	}
 	for {
 		var wait time.Duration
 		out, err := s.invoke(f, inv)
 		switch {
 		case err == errStopping:
-			s.c.Log.Warn("event given up", "to", "lambda", "function", f.Name, "request_id", inv.id, "why", "the stand-in stops")
-			return
-		case err != nil && time.Since(began) > 360*s.c.Minute:
-			s.c.Log.Error("event given up", "to", "lambda", "function", f.Name, "request_id", inv.id, "why", "throttled for six hours")
+			giveUp(slog.LevelWarn, "the stand-in stops")
 			return
 		case err != nil:
 			wait = throttled
@@ -403,8 +476,8 @@ func (s *Server) deliver(f *function, inv invocation) {
 		case out.errorType == "":
 			s.c.Log.Info("hop", "to", "lambda", "what", "event for "+f.Name, "status", http.StatusOK, "took", time.Since(began), "detail", out.detail(), "request_id", inv.id)
 			return
-		case failures == 2:
-			s.c.Log.Error("event given up", "to", "lambda", "function", f.Name, "request_id", inv.id, "why", "it failed three times, last with "+out.errorType)
+		case failures == *f.MaximumRetryAttempts:
+			giveUp(slog.LevelError, "it failed "+[]string{"once", "twice", "three times"}[failures]+", last with "+out.errorType)
 			return
 		default:
 			failures++
@@ -414,6 +487,11 @@ func (s *Server) deliver(f *function, inv invocation) {
 		select {
 		case <-time.After(wait):
 		case <-s.stopping:
+			continue // to be told so
+		}
+		if !time.Now().Before(tooOld) {
+			giveUp(slog.LevelError, fmt.Sprintf("it is older than %s", f.MaximumEventAge))
+			return
 		}
 	}
 }
@@ -426,9 +504,12 @@ func (s *Server) invoke(f *function, inv invocation) (outcome, *apiError) {
 		s.mu.Unlock()
 		return outcome{}, errStopping
 	}
-	var i *instance
+	var i, dropped *instance
 	if n := len(f.warm); n > 0 {
 		i, f.warm = f.warm[n-1], f.warm[:n-1]
+		if s.c.Unconfirmed.NeverWarm { // the new one takes its place
+			i, dropped = nil, i
+		}
 	} else if f.live < f.Instances {
 		f.live++
 	} else {
@@ -436,6 +517,9 @@ func (s *Server) invoke(f *function, inv invocation) (outcome, *apiError) {
 		return outcome{}, errThrottled
 	}
 	s.mu.Unlock()
+	if dropped != nil {
+		dropped.stop(0)
+	}
 
 	cold := i == nil
 	var initFor time.Duration
@@ -443,7 +527,6 @@ func (s *Server) invoke(f *function, inv invocation) (outcome, *apiError) {
 	if cold {
 		i, initFor, failed = s.boot(f, inv.id, s.c.InitTimeout, "init")
 	}
-	i.printf("START RequestId: %s Version: $LATEST\n", inv.id)
 	began := time.Now()
 	deadline := began.Add(f.Timeout)
 	if failed != nil && !s.ending() {
@@ -451,6 +534,8 @@ func (s *Server) invoke(f *function, inv invocation) (outcome, *apiError) {
 		initFor = 0
 		i, _, failed = s.boot(f, inv.id, f.Timeout, "invoke")
 	}
+	i.out.startTail()
+	i.printf("START RequestId: %s Version: $LATEST\n", inv.id)
 	var out outcome
 	if failed != nil {
 		out = *failed
@@ -458,6 +543,7 @@ func (s *Server) invoke(f *function, inv invocation) (outcome, *apiError) {
 		out = i.handle(inv, deadline)
 	}
 	s.report(i, inv.id, time.Since(began), initFor, out)
+	out.log = i.out.endTail()
 	s.release(f, i)
 	if s.ending() && out.errorType != "" {
 		return outcome{}, errStopping // the function was stopped by us; its error says nothing
@@ -482,24 +568,27 @@ func (s *Server) boot(f *function, id string, limit time.Duration, phase string)
 	if failed == nil {
 		return i, took, nil
 	}
-	status := "error"
+	status := "error\tError Type: " + failed.errorType
 	if failed.timedOut {
 		status = "timeout"
 	}
-	i.printf("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s\tError Type: %s\n", ms(took), phase, status, failed.errorType)
+	i.printf("INIT_REPORT Init Duration: %.2f ms\tPhase: %s\tStatus: %s\n", ms(took), phase, status)
 	return i, took, failed
 }
 
 // report writes the lines that close an invocation. Since August 2025 the billed duration includes a cold start's init.
 func (s *Server) report(i *instance, id string, took, initFor time.Duration, out outcome) {
 	var b strings.Builder
-	if out.timedOut {
-		fmt.Fprintf(&b, "%s %s Task timed out after %.2f seconds\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), id, i.f.Timeout.Seconds())
+	switch {
+	case out.timedOut:
+		fmt.Fprintf(&b, "%s %s Task timed out after %.2f seconds\n\n", time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), id, i.f.Timeout.Seconds())
+	case out.message != "":
+		fmt.Fprintf(&b, "%s\n%s\n", out.message, out.errorType)
 	}
 	billed := (took + initFor + time.Millisecond - 1).Truncate(time.Millisecond)
 	fmt.Fprintf(&b, "END RequestId: %s\nREPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %d ms\tMemory Size: %d MB", id, id, ms(took), billed.Milliseconds(), i.f.MemoryMB)
 	if peak := i.peakMB(); peak > 0 {
-		fmt.Fprintf(&b, "\tMax Memory Used: %d MB", peak)
+		fmt.Fprintf(&b, "\tMax Memory Used: %d MB", min(peak, i.f.MemoryMB))
 	}
 	if initFor > 0 {
 		fmt.Fprintf(&b, "\tInit Duration: %.2f ms", ms(initFor))

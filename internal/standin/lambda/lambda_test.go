@@ -5,6 +5,7 @@ package lambda
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -94,6 +95,9 @@ func run(t *testing.T, edit func(*Config), functions ...Function) *stand {
 		f.Timeout = max(f.Timeout, 0)
 		if f.Timeout == 0 {
 			f.Timeout = 10 * time.Second // far more than any takes, for the machine may be busy
+		}
+		if f.MemoryMB == 0 {
+			f.MemoryMB = 2048 // as the time-out: the race detector has an appetite
 		}
 	}
 	st := &stand{out: newOutput(), log: newOutput()}
@@ -185,6 +189,18 @@ func (st *stand) try(function, payload string, edits ...func(*http.Request)) (an
 
 func header(name, value string) func(*http.Request) {
 	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func tail(r *http.Request) { r.Header.Set("X-Amz-Log-Type", "Tail") }
+
+// logOf is X-Amz-Log-Result.
+func (a answer) logOf(t *testing.T) string {
+	t.Helper()
+	raw, err := base64.StdEncoding.DecodeString(a.header.Get("X-Amz-Log-Result"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
 }
 
 func event(r *http.Request) { r.Header.Set("X-Amz-Invocation-Type", "Event") }
@@ -284,8 +300,9 @@ func TestInstancesStayWarmAndTakeOneEventAtATime(t *testing.T) {
 		<-g.came
 	}
 	a := st.call(t, "front", `{"do":"look"}`)
-	if a.status != 429 || a.header.Get("X-Amzn-Errortype") != "TooManyRequestsException" || !strings.Contains(a.body, "Rate Exceeded.") || !strings.Contains(a.body, "ReservedFunctionConcurrentInvocationLimitExceeded") {
-		t.Errorf("beyond two instances got %+v, want 429 TooManyRequestsException", a)
+	wantBody := map[string]any{"Type": "User", "message": "Rate Exceeded.", "Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}
+	if a.status != 429 || a.header.Get("X-Amzn-Errortype") != "TooManyRequestsException" || !reflect.DeepEqual(a.json(t), wantBody) {
+		t.Errorf("beyond two instances got %+v, want 429 TooManyRequestsException and %v", a, wantBody)
 	}
 	close(g.leave)
 	pids := map[any]bool{}
@@ -458,7 +475,14 @@ func TestTheInvokeAPIRefuses(t *testing.T) {
 		"a payload that is not JSON":        {"front", `{"a":`, nil, 400, "InvalidRequestContentException"},
 		"two JSON values":                   {"front", `{}{}`, nil, 400, "InvalidRequestContentException"},
 		"an invocation type that is none":   {"front", `{}`, header("X-Amz-Invocation-Type", "Later"), 400, "ValidationException"},
-		"a log tail, which is not played":   {"front", `{}`, header("X-Amz-Log-Type", "Tail"), 400, "InvalidParameterValueException"},
+		"a log type that is none":           {"front", `{}`, header("X-Amz-Log-Type", "Whole"), 400, "ValidationException"},
+		"a name with a space":               {"fr ont", `{}`, nil, 400, "ValidationException"},
+		"a name with two qualifiers":        {"front:a:b", `{}`, nil, 400, "ValidationException"},
+		"a qualifier with a star":           {"front", `{}`, func(r *http.Request) { r.URL.RawQuery = "Qualifier=%2A" }, 400, "ValidationException"},
+		"an empty qualifier":                {"front", `{}`, func(r *http.Request) { r.URL.RawQuery = "Qualifier=" }, 400, "ValidationException"},
+		"a qualifier beside another":        {"front:$LATEST", `{}`, func(r *http.Request) { r.URL.RawQuery = "Qualifier=1" }, 404, "ResourceNotFoundException"},
+		"a tenant, which is not played":     {"front", `{}`, header("X-Amz-Tenant-Id", "t"), 400, "InvalidParameterValueException"},
+		"a client context that is too long": {"front", `{}`, header("X-Amz-Client-Context", base64.StdEncoding.EncodeToString([]byte(`"`+strings.Repeat("c", 3582)+`"`))), 400, "InvalidRequestContentException"},
 		"a client context that is not JSON": {"front", `{}`, header("X-Amz-Client-Context", "bm8="), 400, "InvalidRequestContentException"},
 		"a payload of more than 6 MB":       {"front", `"` + strings.Repeat("a", 6<<20) + `"`, nil, 413, "RequestTooLargeException"},
 		"an event of more than 1 MB":        {"front", `"` + strings.Repeat("a", 1<<20) + `"`, event, 413, "RequestTooLargeException"},
@@ -473,8 +497,12 @@ func TestTheInvokeAPIRefuses(t *testing.T) {
 			if a.status != tc.status || a.header.Get("X-Amzn-Errortype") != tc.code {
 				t.Errorf("got %d %s %.200s, want %d %s", a.status, a.header.Get("X-Amzn-Errortype"), a.body, tc.status, tc.code)
 			}
-			if m := a.json(t); m["message"] == nil && m["Message"] == nil {
-				t.Errorf("%s has no message", a.body)
+			key := "message"
+			if tc.code == "ResourceNotFoundException" {
+				key = "Message"
+			}
+			if m := a.json(t); m[key] == nil || m["Type"] != "User" || len(m) != 2 {
+				t.Errorf("got %s, want Type and %s", a.body, key)
 			}
 		})
 	}
@@ -486,6 +514,12 @@ func TestTheInvokeAPIRefuses(t *testing.T) {
 func TestAFunctionIsFoundByEveryFormOfItsName(t *testing.T) {
 	t.Parallel()
 	st := run(t, nil, Function{Name: "front", Handler: "go"})
+	for ref, arn := range map[string]string{"back": "back", "front:live": "front:live", st.FunctionARN("back") + ":1": "back:1"} {
+		want := map[string]any{"Type": "User", "Message": "Function not found: arn:aws:lambda:us-east-1:111122223333:function:" + arn}
+		if a := st.call(t, ref, `{}`); a.status != 404 || !reflect.DeepEqual(a.json(t), want) {
+			t.Errorf("%s: got %d %s, want 404 %v", ref, a.status, a.body, want)
+		}
+	}
 	for _, ref := range []string{"front", "front:$LATEST", "111122223333:function:front", st.FunctionARN("front"), st.FunctionARN("front") + ":$LATEST"} {
 		if a := st.call(t, ref, ``, header("X-Amz-Invocation-Type", "DryRun")); a.status != 204 {
 			t.Errorf("%s: got %d %s, want 204", ref, a.status, a.body)
@@ -575,7 +609,7 @@ func TestRunReturnsOnlyWhenEveryChildHasEnded(t *testing.T) {
 				}
 			}
 			if busy {
-				if a := <-answers; a.status != 500 || a.header.Get("X-Amzn-Errortype") != "ServiceException" {
+				if a := <-answers; a.status != 500 || a.header.Get("X-Amzn-Errortype") != "ServiceException" || a.json(t)["Type"] != "Service" || a.json(t)["Message"] == nil {
 					t.Errorf("a call under way got %d %s, want 500 ServiceException", a.status, a.body)
 				}
 			}
@@ -589,14 +623,23 @@ func TestRunReturnsOnlyWhenEveryChildHasEnded(t *testing.T) {
 func TestANewWithAFaultIsRefused(t *testing.T) {
 	good := Config{Region: "us-east-1", AccountID: "111122223333", Log: slog.New(slog.DiscardHandler),
 		Credentials: func(string) (sigv4.Credentials, bool) { return caller, true }, Functions: []Function{{Name: "f", Bootstrap: "/f"}}}
-	if _, err := New(good); err != nil {
+	s, err := New(good)
+	if err != nil {
 		t.Fatal(err)
 	}
+	f := s.functions["f"]
+	if s.c.InitTimeout != 10*time.Second || s.c.Minute != time.Minute || f.Timeout != 3*time.Second || f.MemoryMB != 128 || f.Instances != 1 || *f.MaximumRetryAttempts != 2 || f.MaximumEventAge != 6*time.Hour {
+		t.Errorf("got %+v of %+v, want Lambda's own defaults", f.Function, s.c)
+	}
 	for name, edit := range map[string]func(*Config){
-		"no log":             func(c *Config) { c.Log = nil },
-		"no name":            func(c *Config) { c.Functions = []Function{{Bootstrap: "/f"}} },
-		"a name twice":       func(c *Config) { c.Functions = append(c.Functions, c.Functions[0]) },
-		"a relative program": func(c *Config) { c.Functions = []Function{{Name: "f", Bootstrap: "f"}} },
+		"no log":                          func(c *Config) { c.Log = nil },
+		"no name":                         func(c *Config) { c.Functions = []Function{{Bootstrap: "/f"}} },
+		"a name twice":                    func(c *Config) { c.Functions = append(c.Functions, c.Functions[0]) },
+		"a relative program":              func(c *Config) { c.Functions = []Function{{Name: "f", Bootstrap: "f"}} },
+		"three retries":                   func(c *Config) { c.Functions[0].MaximumRetryAttempts = new(3) },
+		"fewer retries than none":         func(c *Config) { c.Functions[0].MaximumRetryAttempts = new(-1) },
+		"an event of less than a minute":  func(c *Config) { c.Functions[0].MaximumEventAge = 59 * time.Second },
+		"an event of more than six hours": func(c *Config) { c.Functions[0].MaximumEventAge = 6*time.Hour + time.Second },
 		"a reserved variable": func(c *Config) {
 			c.Functions = []Function{{Name: "f", Bootstrap: "/f", Env: map[string]string{"AWS_REGION": "x"}}}
 		},

@@ -7,14 +7,3 @@ import "syscall"
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
-
-// signalGroup asks, or forces, a child and what it started to end.
-func signalGroup(pid int, force bool) {
-	sig := syscall.SIGTERM
-	if force {
-		sig = syscall.SIGKILL
-	}
-	if pid > 1 { // -1 would be everybody, 0 our own group
-		syscall.Kill(-pid, sig)
-	}
-}

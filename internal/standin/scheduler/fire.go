@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -137,8 +138,16 @@ func (s *Server) fire(ctx context.Context, deliveries *sync.WaitGroup, now time.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	again := now.Add(s.cfg.Minute)
-	changed := false
+	changed := s.sweep(now)
+	late := time.Duration(0)
+	if s.cfg.Unconfirmed.FiresLate {
+		late = s.cfg.Minute - s.cfg.Minute/60
+	}
+	for _, g := range s.groups {
+		again = sooner(again, g.Gone)
+	}
 	for _, sc := range s.sorted() {
+		again = sooner(again, sc.Gone)
 		// One delivery at a time: a rate() whose last event is still on its way waits for that to end.
 		if sc.Ended || sc.Wish.State != "ENABLED" || sc.stop != nil {
 			continue
@@ -148,7 +157,7 @@ func (s *Server) fire(ctx context.Context, deliveries *sync.WaitGroup, now time.
 			changed = true
 			continue
 		}
-		if due := sc.Next; !due.After(now) {
+		if due := sc.Next; !due.Add(late).After(now) {
 			if period := s.period(sc); period > 0 {
 				sc.Next = s.grid(due.Add((now.Sub(due)/period + 1) * period))
 			}
@@ -161,9 +170,7 @@ func (s *Server) fire(ctx context.Context, deliveries *sync.WaitGroup, now time.
 			})
 			continue
 		}
-		if sc.Next.Before(again) {
-			again = sc.Next
-		}
+		again = sooner(again, sc.Next.Add(late))
 	}
 	if changed {
 		_ = s.save(func() {}) // logged; firing goes on without a file
@@ -171,12 +178,39 @@ func (s *Server) fire(ctx context.Context, deliveries *sync.WaitGroup, now time.
 	return again
 }
 
+// sooner is the earlier of two times; a zero one is never.
+func sooner(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
+}
+
 // end is what happens to a schedule that fires no more; the caller holds mu and saves.
 func (s *Server) end(sc *schedule) {
 	sc.Ended = true
-	if sc.Wish.ActionAfterCompletion == "DELETE" && s.schedules[sc.path()] == sc {
-		delete(s.schedules, sc.path())
+	if sc.Wish.ActionAfterCompletion != "DELETE" || s.schedules[sc.path()] != sc {
+		return
 	}
+	if s.cfg.Unconfirmed.Lingers {
+		sc.Gone = now().Add(s.cfg.Minute)
+		return
+	}
+	delete(s.schedules, sc.path())
+}
+
+// sweep takes away what has lingered long enough; the caller holds mu, and saves if it was anything.
+func (s *Server) sweep(now time.Time) (any bool) {
+	before := maps.Clone(s.schedules)
+	for name, g := range s.groups {
+		if !g.Gone.IsZero() && !g.Gone.After(now) {
+			s.dropGroup(name)
+			any = true
+		}
+	}
+	maps.DeleteFunc(s.schedules, func(_ string, sc *schedule) bool { return !sc.Gone.IsZero() && !sc.Gone.After(now) })
+	s.stopDropped(before)
+	return any || len(s.schedules) < len(before)
 }
 
 // deliver tries until the target takes the event, refuses it, or the retry policy ends. A delivery cut short by ctx
@@ -192,13 +226,18 @@ func (s *Server) deliver(ctx context.Context, sc *schedule, due time.Time) {
 	for wait := second; ; wait = min(2*wait, s.cfg.Minute) {
 		out.Attempts++
 		began := time.Now()
-		out.Status, err = s.invoke(ctx, sc, due, out.Attempts)
+		input := s.input(sc, due, out.Attempts)
+		out.Status, err = s.invoke(ctx, sc, input)
 		out.At = now()
 		if ctx.Err() != nil {
 			break
 		}
 		if err == nil {
 			log.Info("fired", "attempt", out.Attempts, "status", out.Status, "took", time.Since(began))
+			if s.twice() {
+				status, err := s.invoke(ctx, sc, input) // whatever comes of it, one delivery has succeeded
+				log.Info("fired twice", "status", status, "err", err)
+			}
 			break
 		}
 		out.Error = err.Error()
@@ -234,6 +273,12 @@ func (s *Server) deliver(ctx context.Context, sc *schedule, due time.Time) {
 	s.poke()
 }
 
+func (s *Server) twice() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Unconfirmed.FiresTwice
+}
+
 // failure is a target's answer that is not the one hoped for.
 type failure struct {
 	code, message string
@@ -244,10 +289,9 @@ func (f *failure) Error() string { return f.code + ": " + f.message }
 
 // invoke makes one attempt and returns the HTTP status, 0 if there was none. An error that is no *failure is worth
 // another try: nobody answered.
-func (s *Server) invoke(ctx context.Context, sc *schedule, due time.Time, attempt int) (int, error) {
+func (s *Server) invoke(ctx context.Context, sc *schedule, input string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTakes)
 	defer cancel()
-	input := s.input(sc, due, attempt)
 	if sc.Wish.Target.Arn == disassociateARN {
 		in, err := disassociateInput(input)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -299,8 +300,11 @@ func TestRetriesEndWithThePolicy(t *testing.T) {
 
 func TestADeletedScheduleIsRetriedNoMore(t *testing.T) {
 	for name, remove := range map[string]func(*bubble) error{
-		"by itself":      func(b *bubble) error { _, err := b.deleteSchedule("g", "switch"); return err },
-		"with its group": func(b *bubble) error { _, err := b.deleteGroup("g"); return err },
+		"by itself": func(b *bubble) error {
+			_, err := b.deleteSchedule("switch", url.Values{"groupName": {"g"}})
+			return err
+		},
+		"with its group": func(b *bubble) error { _, err := b.deleteGroup("g", nil); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bubble) {

@@ -1,10 +1,10 @@
 // Package scheduler is a stand-in for Amazon EventBridge Scheduler: the few operations Nightlatch and its deployment
 // call, each whole, over the real protocol (REST JSON, Signature Version 4), and schedules that really fire.
 //
-// Spoken: CreateScheduleGroup, GetScheduleGroup, DeleteScheduleGroup, CreateSchedule, GetSchedule, DeleteSchedule and
-// ListSchedules; at() and rate() expressions; two targets, a Lambda function and EC2's own
+// Spoken: CreateScheduleGroup, GetScheduleGroup, DeleteScheduleGroup, CreateSchedule, GetSchedule, UpdateSchedule,
+// DeleteSchedule and ListSchedules; at() and rate() expressions; two targets, a Lambda function and EC2's own
 // DisassociateClientVpnTargetNetwork. Anything else is refused with ValidationException or UnknownOperationException
-// and a message that says so: cron(), flexible windows, dead-letter queues, keys, tags and updates are not offered.
+// and a message that says so: cron(), flexible windows, dead-letter queues, keys and tags are not offered.
 //
 // A schedule waits, fires on the minute grid, and is delivered until the target takes it or the retry policy ends:
 //
@@ -17,6 +17,7 @@ package scheduler
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -42,6 +43,7 @@ import (
 const (
 	defaultGroup = "default" // exists in every account and cannot be deleted
 	requestBytes = 1 << 20
+	maxGroups    = 500 // "Quotas for Amazon EventBridge Scheduler"; that of schedules, ten million, is QuotaReached
 )
 
 // Config is what a Server needs. Log and Credentials are required; an empty StateFile keeps everything in memory.
@@ -62,7 +64,10 @@ type Config struct {
 	Groups    []string
 	Schedules []Schedule
 	StateFile string
-	Log       *slog.Logger
+	// Throttle and QuotaReached are the server's to change once it is made; see Switches and Faults.
+	Throttle, QuotaReached bool
+	Unconfirmed            Unconfirmed
+	Log                    *slog.Logger
 }
 
 // Schedule is one of Config.Schedules. An empty Group is the default group, an empty Input the default event.
@@ -76,14 +81,18 @@ type Server struct {
 	client   *http.Client
 	wake     chan struct{} // tells Run that a schedule changed; holds one
 
-	mu        sync.Mutex // guards what follows and every schedule in it
+	mu        sync.Mutex // guards what follows, every schedule in it, and what Switches and Faults flip in cfg
 	groups    map[string]group
 	schedules map[string]*schedule // by path()
+	deleted   map[string]string    // the paths of deleted schedules, by the tokens of their deletions
+
+	throttled, lost picker
 }
 
 type group struct {
 	Created time.Time `json:"created"`
 	Token   string    `json:"clientToken,omitempty"`
+	Gone    time.Time `json:"gone,omitzero"` // when it, DELETING, is gone with its schedules
 }
 
 // schedule is one schedule, as the state file holds it.
@@ -92,8 +101,10 @@ type schedule struct {
 	Name   string        `json:"name"`
 	Wish   scheduleInput `json:"wish"` // as asked for, with the defaults filled in; never changed
 	Made   time.Time     `json:"made"`
-	Next   time.Time     `json:"next"` // when it is due, on the grid
+	Edited time.Time     `json:"edited,omitzero"` // by UpdateSchedule, which makes a new one in its place
+	Next   time.Time     `json:"next"`            // when it is due, on the grid
 	Ended  bool          `json:"ended,omitempty"`
+	Gone   time.Time     `json:"gone,omitzero"` // when it, ended, is deleted
 	Last   *Outcome      `json:"last,omitempty"`
 	timing timing        // Wish's expression, parsed
 	stop   func()        // cancels the delivery under way; nil when there is none
@@ -124,6 +135,7 @@ func New(cfg Config) (*Server, error) {
 		wake:      make(chan struct{}, 1),
 		groups:    map[string]group{},
 		schedules: map[string]*schedule{},
+		deleted:   map[string]string{},
 	}
 	if s.client == nil {
 		s.client = &http.Client{}
@@ -208,6 +220,14 @@ func conflict(what, name string) error {
 	return &apiError{http.StatusConflict, "ConflictException", fmt.Sprintf("%s %s already exists.", what, name)}
 }
 
+func busy(what, name, doing string) error {
+	return &apiError{http.StatusConflict, "ConflictException", fmt.Sprintf("%s %s is being %s.", what, name, doing)}
+}
+
+func quota(what string) error {
+	return &apiError{http.StatusPaymentRequired, "ServiceQuotaExceededException", "The request exceeds the quota of " + what + "."}
+}
+
 // Handler speaks EventBridge Scheduler's protocol on any host.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -235,7 +255,7 @@ func (s *Server) Handler() http.Handler {
 		return s.getGroup(r.PathValue("name"))
 	})
 	handle("DELETE /schedule-groups/{name}", func(r *http.Request, _ []byte) (any, error) {
-		return s.deleteGroup(r.PathValue("name"))
+		return s.deleteGroup(r.PathValue("name"), r.URL.Query())
 	}, "clientToken")
 	handle("POST /schedules/{name}", func(r *http.Request, body []byte) (any, error) {
 		in, err := decode[scheduleInput](body)
@@ -244,11 +264,18 @@ func (s *Server) Handler() http.Handler {
 		}
 		return s.createSchedule(r.PathValue("name"), in)
 	})
+	handle("PUT /schedules/{name}", func(r *http.Request, body []byte) (any, error) {
+		in, err := decode[scheduleInput](body)
+		if err != nil {
+			return nil, err
+		}
+		return s.updateSchedule(r.PathValue("name"), in)
+	})
 	handle("GET /schedules/{name}", func(r *http.Request, _ []byte) (any, error) {
-		return s.getSchedule(r.URL.Query().Get("groupName"), r.PathValue("name"))
+		return s.getSchedule(r.PathValue("name"), r.URL.Query())
 	}, "groupName")
 	handle("DELETE /schedules/{name}", func(r *http.Request, _ []byte) (any, error) {
-		return s.deleteSchedule(r.URL.Query().Get("groupName"), r.PathValue("name"))
+		return s.deleteSchedule(r.PathValue("name"), r.URL.Query())
 	}, "groupName", "clientToken")
 	handle("GET /schedules", func(r *http.Request, _ []byte) (any, error) {
 		return s.listSchedules(r.URL.Query())
@@ -273,7 +300,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(body []by
 		if _, err := s.verifier.Verify(r, body); err != nil {
 			return nil, unsigned(err)
 		}
-		return do(body)
+		request := r.Method + " " + r.URL.RequestURI()
+		if s.throttles(request, body) {
+			return nil, &apiError{http.StatusTooManyRequests, "ThrottlingException", "Rate exceeded"}
+		}
+		out, err := do(body)
+		if err == nil && r.Method != http.MethodGet && s.loses(request, body) {
+			return nil, &apiError{http.StatusInternalServerError, "InternalServerException", "Unexpected error encountered while processing the request."}
+		}
+		return out, err
 	}()
 	status := http.StatusOK
 	if err != nil {
@@ -290,6 +325,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(body []by
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(out) // the caller is gone; nothing is left to tell it
 	s.cfg.Log.Info("hop", "to", "scheduler", "what", what, "status", status, "took", time.Since(began))
+}
+
+func (s *Server) throttles(request string, body []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Throttle && s.throttled.pick(3, request, body)
+}
+
+func (s *Server) loses(request string, body []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Unconfirmed.AnswersLost && s.lost.pick(3, request, body)
 }
 
 // unsigned spells a refused signature as services with a REST protocol do.
@@ -331,7 +378,7 @@ func decode[In any](body []byte) (in In, err error) {
 type groupInput struct{ ClientToken string }
 
 func (s *Server) createGroup(name string, in groupInput) (any, error) {
-	if err := checkName("name", name); err != nil {
+	if err := errors.Join(checkName("name", name), checkToken(in.ClientToken)); err != nil {
 		return nil, err
 	}
 	out := map[string]string{"ScheduleGroupArn": s.groupARN(name)}
@@ -343,22 +390,35 @@ func (s *Server) createGroup(name string, in groupInput) (any, error) {
 		}
 		return nil, conflict("Schedule group", name)
 	}
-	s.groups[name] = group{now(), in.ClientToken}
+	if s.cfg.QuotaReached || len(s.groups) >= maxGroups {
+		return nil, quota("schedule groups")
+	}
+	s.groups[name] = group{Created: now(), Token: in.ClientToken}
 	return out, s.save(func() { delete(s.groups, name) })
 }
 
 func (s *Server) getGroup(name string) (any, error) {
+	if err := checkName("name", name); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, ok := s.groups[name]
 	if !ok {
 		return nil, missing("Schedule group", name)
 	}
-	return map[string]any{"Arn": s.groupARN(name), "Name": name, "State": "ACTIVE", "CreationDate": epoch(g.Created), "LastModificationDate": epoch(g.Created)}, nil
+	state := "ACTIVE"
+	if !g.Gone.IsZero() {
+		state = "DELETING"
+	}
+	return map[string]any{"Arn": s.groupARN(name), "Name": name, "State": state, "CreationDate": epoch(g.Created), "LastModificationDate": epoch(g.Created)}, nil
 }
 
-// deleteGroup deletes a group and its schedules at once; AWS takes a while and says DELETING meanwhile.
-func (s *Server) deleteGroup(name string) (any, error) {
+// deleteGroup deletes a group and its schedules, at once unless Unconfirmed.GroupsLinger.
+func (s *Server) deleteGroup(name string, q url.Values) (any, error) {
+	if err := errors.Join(checkName("name", name), checkToken(q.Get("clientToken"))); err != nil {
+		return nil, err
+	}
 	if name == defaultGroup {
 		return nil, invalid("The default schedule group cannot be deleted.")
 	}
@@ -368,18 +428,36 @@ func (s *Server) deleteGroup(name string) (any, error) {
 	if !ok {
 		return nil, missing("Schedule group", name)
 	}
+	if !g.Gone.IsZero() {
+		return nil, busy("Schedule group", name, "deleted")
+	}
 	before := maps.Clone(s.schedules)
-	delete(s.groups, name)
-	maps.DeleteFunc(s.schedules, func(_ string, sc *schedule) bool { return sc.Group == name })
+	if s.cfg.Unconfirmed.GroupsLinger {
+		s.groups[name] = group{g.Created, g.Token, now().Add(s.cfg.Minute)}
+	} else {
+		s.dropGroup(name)
+	}
 	if err := s.save(func() { s.groups[name], s.schedules = g, before }); err != nil {
 		return nil, err
 	}
+	s.stopDropped(before)
+	s.poke()
+	return struct{}{}, nil
+}
+
+// dropGroup takes a group and its schedules away; the caller holds mu, saves, and calls stopDropped.
+func (s *Server) dropGroup(name string) {
+	delete(s.groups, name)
+	maps.DeleteFunc(s.schedules, func(_ string, sc *schedule) bool { return sc.Group == name })
+}
+
+// stopDropped ends the deliveries of the schedules that were there before and are no more; the caller holds mu.
+func (s *Server) stopDropped(before map[string]*schedule) {
 	for key, sc := range before {
 		if s.schedules[key] == nil && sc.stop != nil {
 			sc.stop()
 		}
 	}
-	return struct{}{}, nil
 }
 
 // scheduleInput is CreateSchedule's body. With its defaults filled in, it is also what the state file keeps.
@@ -410,25 +488,38 @@ type target struct {
 
 type retryPolicy struct{ MaximumEventAgeInSeconds, MaximumRetryAttempts *int }
 
-func (s *Server) createSchedule(name string, in scheduleInput) (any, error) {
+// draft is a schedule as CreateSchedule or UpdateSchedule asks for it; it is in no table yet.
+func (s *Server) draft(name string, in scheduleInput) (*schedule, error) {
 	defaults(&in.GroupName, defaultGroup)
 	t, err := s.check(name, &in)
 	if err != nil {
 		return nil, err
 	}
-	sc := &schedule{Group: in.GroupName, Name: name, Wish: in, Made: now(), timing: t}
-	sc.Next = s.first(sc, time.Now())
+	return &schedule{Group: in.GroupName, Name: name, Wish: in, Made: now(), timing: t}, nil
+}
+
+func (s *Server) createSchedule(name string, in scheduleInput) (any, error) {
+	sc, err := s.draft(name, in)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]string{"ScheduleArn": s.arn(sc)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.groups[sc.Group]; !ok {
-		return nil, missing("Schedule group", sc.Group)
+	if err := s.open(sc.Group); err != nil {
+		return nil, err
 	}
 	if there := s.schedules[sc.path()]; there != nil {
-		if in.ClientToken != "" && reflect.DeepEqual(there.Wish, in) { // the same request once more
+		if sc.repeats(there) {
 			return out, nil
 		}
 		return nil, conflict("Schedule", name)
+	}
+	if s.cfg.QuotaReached {
+		return nil, quota("schedules")
+	}
+	if err := s.begin(sc); err != nil {
+		return nil, err
 	}
 	s.schedules[sc.path()] = sc
 	if err := s.save(func() { delete(s.schedules, sc.path()) }); err != nil {
@@ -436,6 +527,75 @@ func (s *Server) createSchedule(name string, in scheduleInput) (any, error) {
 	}
 	s.poke()
 	return out, nil
+}
+
+// updateSchedule replaces all of a schedule but its name, its group and its age. A delivery of the old one under way is
+// not tried again.
+func (s *Server) updateSchedule(name string, in scheduleInput) (any, error) {
+	sc, err := s.draft(name, in)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{"ScheduleArn": s.arn(sc)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(sc.Group); err != nil {
+		return nil, err
+	}
+	old, err := s.find(sc.Group, name)
+	if err != nil {
+		return nil, err
+	}
+	if sc.repeats(old) {
+		return out, nil
+	}
+	if old.stop != nil && s.cfg.Unconfirmed.BusyWhileFiring {
+		return nil, busy("Schedule", name, "delivered")
+	}
+	if err := s.begin(sc); err != nil {
+		return nil, err
+	}
+	sc.Made, sc.Edited, sc.Last = old.Made, now(), old.Last
+	s.schedules[sc.path()] = sc
+	if err := s.save(func() { s.schedules[sc.path()] = old }); err != nil {
+		return nil, err
+	}
+	if old.stop != nil {
+		old.stop()
+	}
+	s.poke()
+	return out, nil
+}
+
+// open wants a group that schedules can be put into; the caller holds mu.
+func (s *Server) open(group string) error {
+	g, ok := s.groups[group]
+	if !ok {
+		return missing("Schedule group", group)
+	}
+	if !g.Gone.IsZero() {
+		return busy("Schedule group", group, "deleted")
+	}
+	return nil
+}
+
+// repeats says whether sc is asked for by the same request that made there: same token, same everything.
+func (sc *schedule) repeats(there *schedule) bool {
+	return sc.Wish.ClientToken != "" && reflect.DeepEqual(there.Wish, sc.Wish)
+}
+
+// begin sets when a new schedule is due; the caller holds mu.
+func (s *Server) begin(sc *schedule) error {
+	now := time.Now()
+	sc.Next = s.first(sc, now)
+	if sc.timing.every > 0 || sc.timing.at.After(now) {
+		return nil
+	}
+	if s.cfg.Unconfirmed.PastRefused {
+		return invalid("The time of the schedule expression %s has passed.", sc.Wish.ScheduleExpression)
+	}
+	sc.Ended = s.cfg.Unconfirmed.PastNeverFires
+	return nil
 }
 
 // find looks a schedule up; the caller holds mu.
@@ -447,17 +607,20 @@ func (s *Server) find(group, name string) (*schedule, error) {
 	return nil, missing("Schedule", name)
 }
 
-func (s *Server) getSchedule(group, name string) (any, error) {
+func (s *Server) getSchedule(name string, q url.Values) (any, error) {
+	if err := checkKey(name, q); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sc, err := s.find(group, name)
+	sc, err := s.find(q.Get("groupName"), name)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string]any{
 		"Arn": s.arn(sc), "Name": sc.Name, "GroupName": sc.Group, "State": sc.Wish.State, "Target": sc.Wish.Target, "FlexibleTimeWindow": sc.Wish.FlexibleTimeWindow,
 		"ScheduleExpression": sc.Wish.ScheduleExpression, "ScheduleExpressionTimezone": sc.Wish.ScheduleExpressionTimezone,
-		"ActionAfterCompletion": sc.Wish.ActionAfterCompletion, "CreationDate": epoch(sc.Made), "LastModificationDate": epoch(sc.Made),
+		"ActionAfterCompletion": sc.Wish.ActionAfterCompletion, "CreationDate": epoch(sc.Made), "LastModificationDate": epoch(sc.modified()),
 	}
 	if sc.Wish.Description != "" {
 		out["Description"] = sc.Wish.Description
@@ -472,12 +635,22 @@ func (s *Server) getSchedule(group, name string) (any, error) {
 }
 
 // deleteSchedule also ends a delivery under way: its retries, that is; what the target has taken stays done.
-func (s *Server) deleteSchedule(group, name string) (any, error) {
+func (s *Server) deleteSchedule(name string, q url.Values) (any, error) {
+	token := q.Get("clientToken")
+	if err := errors.Join(checkKey(name, q), checkToken(token)); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sc, err := s.find(group, name)
+	sc, err := s.find(q.Get("groupName"), name)
 	if err != nil {
+		if s.cfg.Unconfirmed.DeletesRemembered && token != "" && s.deleted[token] == path(cmp.Or(q.Get("groupName"), defaultGroup), name) {
+			return struct{}{}, nil
+		}
 		return nil, err
+	}
+	if sc.stop != nil && s.cfg.Unconfirmed.BusyWhileFiring {
+		return nil, busy("Schedule", name, "delivered")
 	}
 	delete(s.schedules, sc.path())
 	if err := s.save(func() { s.schedules[sc.path()] = sc }); err != nil {
@@ -486,7 +659,21 @@ func (s *Server) deleteSchedule(group, name string) (any, error) {
 	if sc.stop != nil {
 		sc.stop()
 	}
+	if len(s.deleted) >= deletedMost {
+		clear(s.deleted)
+	}
+	s.deleted[token] = sc.path()
 	return struct{}{}, nil
+}
+
+const deletedMost = 1000 // tokens of deletions beyond this many are forgotten
+
+// modified is when a schedule was last made what it is.
+func (sc *schedule) modified() time.Time {
+	if sc.Edited.IsZero() {
+		return sc.Made
+	}
+	return sc.Edited
 }
 
 func (s *Server) listSchedules(q url.Values) (any, error) {
@@ -500,6 +687,13 @@ func (s *Server) listSchedules(q url.Values) (any, error) {
 	}
 	if state := q.Get("State"); q.Has("State") && state != "ENABLED" && state != "DISABLED" {
 		return nil, invalid("1 validation error detected: Value '%s' at 'state' failed to satisfy constraint: Member must satisfy enum value set: [ENABLED, DISABLED]", state)
+	}
+	for _, member := range []string{"ScheduleGroup", "NamePrefix"} {
+		if q.Has(member) {
+			if err := checkName(member, q.Get(member)); err != nil {
+				return nil, err
+			}
+		}
 	}
 	after, err := base64.RawURLEncoding.DecodeString(q.Get("NextToken"))
 	if err != nil {
@@ -522,7 +716,7 @@ func (s *Server) listSchedules(q url.Values) (any, error) {
 		}
 		last = sc.path()
 		list = append(list, map[string]any{"Arn": s.arn(sc), "Name": sc.Name, "GroupName": sc.Group, "State": sc.Wish.State,
-			"CreationDate": epoch(sc.Made), "LastModificationDate": epoch(sc.Made), "Target": map[string]string{"Arn": sc.Wish.Target.Arn}})
+			"CreationDate": epoch(sc.Made), "LastModificationDate": epoch(sc.modified()), "Target": map[string]string{"Arn": sc.Wish.Target.Arn}})
 	}
 	return map[string]any{"Schedules": list}, nil
 }
@@ -534,9 +728,27 @@ var (
 	functions = regexp.MustCompile(`^arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:[a-zA-Z0-9-_]{1,64}(:[a-zA-Z0-9-_]+|:\$LATEST)?$`)
 )
 
+const startAgo = 5 * time.Minute
+
 func checkName(member, name string) error {
 	if !names.MatchString(name) {
 		return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[0-9a-zA-Z-_.]+$ and have length between 1 and 64", name, member)
+	}
+	return nil
+}
+
+// checkKey checks what names one schedule.
+func checkKey(name string, q url.Values) error {
+	if !q.Has("groupName") {
+		return checkName("name", name)
+	}
+	return errors.Join(checkName("name", name), checkName("groupName", q.Get("groupName")))
+}
+
+// checkToken checks a ClientToken; an empty one is none.
+func checkToken(token string) error {
+	if token != "" && !tokens.MatchString(token) {
+		return invalid("1 validation error detected: Value '%s' at 'clientToken' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9-_]+$ and have length between 1 and 64", token)
 	}
 	return nil
 }
@@ -574,14 +786,18 @@ func (s *Server) check(name string, in *scheduleInput) (timing, error) {
 		return timing{}, invalid("1 validation error detected: Value '%s' at 'actionAfterCompletion' failed to satisfy constraint: Member must satisfy enum value set: [NONE, DELETE]", in.ActionAfterCompletion)
 	case len(in.Description) > 512:
 		return timing{}, invalid("1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to 512")
-	case in.ClientToken != "" && !tokens.MatchString(in.ClientToken):
-		return timing{}, invalid("1 validation error detected: Value '%s' at 'clientToken' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9-_]+$ and have length between 1 and 64", in.ClientToken)
+	}
+	if err := checkToken(in.ClientToken); err != nil {
+		return timing{}, err
 	}
 	t, err := in.timing()
 	if err != nil {
 		return timing{}, err
 	}
 	start, end := instant(in.StartDate), instant(in.EndDate)
+	if t.every > 0 && !start.IsZero() && time.Since(start) > startAgo {
+		return timing{}, invalid("The StartDate you specify cannot be earlier than 5 minutes ago.")
+	}
 	if t.every > 0 && !end.IsZero() && (!end.After(time.Now()) || end.Before(start)) {
 		return timing{}, invalid("The EndDate must be in the future and after the StartDate.")
 	}

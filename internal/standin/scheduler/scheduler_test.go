@@ -275,7 +275,7 @@ func TestTheProtocolItself(t *testing.T) {
 		"a member in small type":          {"POST", "/schedules/s", `{"target":{}}`, false, 400, "ValidationException"},
 		"a query parameter nobody knows":  {"GET", "/schedules?Colour=red", "", false, 400, "ValidationException"},
 		"a query parameter twice":         {"GET", "/schedules?State=ENABLED&State=DISABLED", "", false, 400, "ValidationException"},
-		"an operation not offered":        {"PUT", "/schedules/s", "{}", false, 404, "UnknownOperationException"},
+		"an operation not offered":        {"PUT", "/schedule-groups/g", "{}", false, 404, "UnknownOperationException"},
 		"a token somebody made up":        {"GET", "/schedules?NextToken=%21", "", false, 400, "ValidationException"},
 		"a schedule that is not there":    {"GET", "/schedules/s", "", false, 404, "ResourceNotFoundException"},
 		"tags, which groups here have no": {"POST", "/schedule-groups/g", `{"Tags":[]}`, false, 400, "ValidationException"},
