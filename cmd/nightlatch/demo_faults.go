@@ -93,6 +93,12 @@ func (w *world) consoleBreaks() []switches.Switch {
 		out = append(out, switches.Switch{Name: s.name, About: s.about,
 			On: func() bool { return w.broken(s.name) }, Set: func(on bool) { w.set(s, on) }})
 	}
+	for _, s := range w.scheduler.Faults() {
+		out = append(out, switches.Switch{Name: "scheduler." + s.Name, About: s.About, On: s.On, Set: s.Set})
+	}
+	for _, s := range w.dynamodb.Faults() {
+		out = append(out, switches.Switch{Name: "dynamodb." + s.Name, About: s.About, On: s.On, Set: s.Set})
+	}
 	return out
 }
 
@@ -107,7 +113,8 @@ func (w *world) unconfirmed() []switches.Switch {
 	if w.directory != nil {
 		all = append(all, standin{"directory", w.directory.Switches()})
 	}
-	for _, standin := range append(all, standin{"ec2", w.ec2.Switches()}) {
+	all = append(all, standin{"lambda", w.lambda.Switches()}, standin{"ec2", w.ec2.Switches()}, standin{"dynamodb", w.dynamodb.Switches()}, standin{"scheduler", w.scheduler.Switches()})
+	for _, standin := range all {
 		for _, s := range standin.switches {
 			out = append(out, switches.Switch{Name: standin.name + "." + s.Name, About: s.About, On: s.On, Set: s.Set})
 		}
@@ -121,8 +128,8 @@ func (w *world) setUnconfirmed() error {
 	for _, name := range w.o.unconfirmed {
 		found := false
 		for _, s := range switches {
-			// Throttle is no question: it is on unless somebody switches it off in the console.
-			if s.Name == name || (name == "all" && s.Name != "ec2.Throttle") {
+			// Throttling is no question but trouble: EC2's is on unless somebody switches it off, the others' the other way round.
+			if s.Name == name || (name == "all" && !strings.HasSuffix(s.Name, ".Throttle")) {
 				s.Set(true)
 				found = true
 			}

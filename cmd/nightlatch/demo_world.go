@@ -121,7 +121,9 @@ type world struct {
 
 	alb       *alb.Server
 	pool      *cognito.Server
+	lambda    *lambda.Server
 	ec2       *ec2.Server
+	dynamodb  *dynamodb.Server
 	directory *directory.Server // nil with a real one
 	real      *realDirectory    // nil with the stand-in
 	idc       *identitycenter.Server
@@ -286,19 +288,19 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	}); err != nil {
 		return err
 	}
-	tables, err := dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
+	w.dynamodb, err = dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
 		Tables: []dynamodb.Table{{Name: demoTable, Partition: "pk", Sort: "sk"}}, StateFile: w.file("dynamodb"), Log: w.log})
 	if err != nil {
 		return err
 	}
-	functions, err := w.functions(program, building, lookup, role, caFile)
+	w.lambda, err = w.functions(program, building, lookup, role, caFile)
 	if err != nil {
 		return err
 	}
 	if w.scheduler, err = scheduler.New(scheduler.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, EC2URL: awsURL, LambdaURL: awsURL, Caller: role, Minute: w.o.minute,
 		Groups: []string{demoGroup}, Schedules: []scheduler.Schedule{{Group: demoGroup, Name: "nightlatch-beat", Expression: "rate(1 minute)",
-			TargetARN: functions.FunctionARN("nightlatch-beat"), RoleARN: demoRole, Input: `{"source":"nightlatch.beat"}`}},
+			TargetARN: w.lambda.FunctionARN("nightlatch-beat"), RoleARN: demoRole, Input: `{"source":"nightlatch.beat"}`}},
 		StateFile: w.file("scheduler"), Log: w.log,
 	}); err != nil {
 		return err
@@ -311,7 +313,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		Issuer: w.pool.Issuer(), ClientID: w.pool.ClientID(), ClientSecret: w.pool.ClientSecret(), Scope: "openid",
 		ExtraParams: map[string]string{"identity_provider": "IdentityCenter"}, SessionTimeout: 8 * time.Hour,
 		Rules:     []alb.Rule{{Path: "/signed-out", Status: http.StatusOK, ContentType: "text/html", Body: signedOutPage}},
-		LambdaURL: awsURL, FunctionARN: functions.FunctionARN("nightlatch"), Caller: role, MultiValueHeaders: true, DropInvalidHeaderFields: true,
+		LambdaURL: awsURL, FunctionARN: w.lambda.FunctionARN("nightlatch"), Caller: role, MultiValueHeaders: true, DropInvalidHeaderFields: true,
 		Clock: w.clocks["clock-alb"], Client: site, StateFile: w.file("alb"), Log: w.log,
 	})
 	if err != nil {
@@ -328,9 +330,9 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	// AWS at two addresses: by name for the functions, through the proxy; and plain for command lines.
 	services := map[string]http.Handler{
 		hostEC2:       w.tap.Hear("ec2", w.breakable("ec2", unavailableEC2, w.throttled(w.failing(w.ec2.Handler())))),
-		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, tables.Handler())),
+		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, w.dynamodb.Handler())),
 		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
-		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(functions.Handler()))),
+		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(w.lambda.Handler()))),
 		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, w.alb.KeyHandler())),
 		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, w.pool.IDPHandler())),
 	}
@@ -359,7 +361,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.tap.Hear("identity-center", w.signInBroken(w.idc.Handler())))
 	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.tap.Hear("alb", w.breakable("alb", unavailablePlain, w.alb.Handler())))
 	w.serve("console", w.listeners["console"], cons.Handler())
-	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, functions.Run, w.scheduler.Run)
+	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, w.lambda.Run, w.scheduler.Run)
 
 	w.info = demoInfo{URL: vpnURL + "/", CAFile: caFile, EndpointID: demoEndpoint, ConsoleURL: w.url("http", "console.localhost", "console") + "/",
 		AWS: demoAWS{EndpointURL: awsURL, Region: demoRegion, AccessKeyID: operator.AccessKeyID, SecretAccessKey: operator.SecretAccessKey}}
@@ -428,9 +430,12 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 	function := func(name, handler string, timeout time.Duration, instances int) lambda.Function {
 		return lambda.Function{Name: name, Bootstrap: *program, Dir: w.function, Handler: handler, Timeout: timeout, MemoryMB: 256, Env: env, Instances: instances}
 	}
+	// As the deployment sets it: a beat that failed is not repeated, the next one comes; and none waits behind another.
+	beat := function("nightlatch-beat", handlerBeat, time.Minute, 1)
+	beat.MaximumRetryAttempts, beat.MaximumEventAge = new(0), time.Minute
 	return lambda.New(lambda.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Minute: w.o.minute, Log: w.log, Output: w.sink,
-		Functions: []lambda.Function{function("nightlatch", handlerFront, 20*time.Second, 8), function("nightlatch-beat", handlerBeat, time.Minute, 1)},
+		Functions: []lambda.Function{function("nightlatch", handlerFront, 20*time.Second, 8), beat},
 	})
 }
 
