@@ -28,7 +28,7 @@ import (
 )
 
 // tourTakes bounds a whole tour at its own pace; slower stand-ins (--associate-takes) get more.
-const tourTakes = time.Minute
+const tourTakes = 90 * time.Second
 
 // demoTour starts a demo and walks the journey in it.
 func demoTour(ctx context.Context, o demoOptions) error {
@@ -66,7 +66,8 @@ type tourist struct {
 	browser *http.Client // keeps cookies, follows no redirect
 	out     io.Writer
 	began   time.Time
-	page    *page // the last answer
+	page    *page         // the last answer
+	looked  time.Duration // how long the first look took; who sees a slow page asks for longer
 }
 
 // tour walks the whole journey: sign in, enrol, open, wait, connect, extend, disconnect, and see it go off. It prints
@@ -457,6 +458,8 @@ func service(s apiStatus) string {
 }
 
 func (t *tourist) firstPage() (string, error) {
+	began := time.Now()
+	defer func() { t.looked = time.Since(began) }()
 	if _, err := t.api(http.MethodGet, tourEndpoint, nil); err != nil {
 		return "", err
 	}
@@ -477,7 +480,7 @@ func (t *tourist) firstPage() (string, error) {
 const tourEndpoint = "/office"
 
 func (t *tourist) open() (string, error) {
-	s, err := t.api(http.MethodPost, tourEndpoint+"/open", map[string]string{"for": "20s", "reason": "the tour"})
+	s, err := t.api(http.MethodPost, tourEndpoint+"/open", map[string]string{"for": (20*time.Second + 5*t.looked.Round(time.Second)).String(), "reason": "the tour"})
 	if err != nil {
 		return "", err
 	}
