@@ -704,3 +704,57 @@ func TestTwoKeepersAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingThatTheLatchDidIsMissingFromTheAudit: what it found is saved with the change itself, so that an audit which
+// cannot be written for a while, or a process that dies before it writes, costs no entry.
+func TestNothingThatTheLatchDidIsMissingFromTheAudit(t *testing.T) {
+	var down atomic.Bool
+	inWorld(t, func(w *world) { w.store.Fail = failing("Append", &down, latch.ErrUnavailable) }, func(w *world) {
+		w.open(kim, time.Hour)
+		down.Store(true)
+		w.ready()
+		time.Sleep(2 * time.Hour) // nobody came: leases lapse, and it closes all the same
+		w.want(latch.StateOff, latch.OffIdle)
+		if n := len(w.record().Journal); n == 0 {
+			t.Fatal("the record keeps nothing for an audit that cannot be written")
+		}
+		down.Store(false)
+		time.Sleep(2 * time.Minute)
+		if left := w.record().Journal; len(left) != 0 {
+			t.Errorf("%d entries wait still: %+v", len(left), left)
+		}
+		entries, err := w.keeper.Entries(w.Context(), office, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := map[string]int{}
+		for _, e := range entries {
+			count[e.Action]++
+		}
+		for _, action := range []string{"ready", "lease.lapse", "close", "closed"} {
+			if count[action] != 1 {
+				t.Errorf("the audit has %d entries %q, want 1: %v", count[action], action, count)
+			}
+		}
+	})
+}
+
+func TestAQueuedOpeningWaitsForTheAudit(t *testing.T) {
+	var down atomic.Bool
+	inWorld(t, func(w *world) { w.store.Fail = failing("Append", &down, latch.ErrUnavailable) }, func(w *world) {
+		w.open(kim, time.Hour)
+		w.ready()
+		if _, err := w.keeper.Done(w.Context(), office, latch.Request{Who: kim}); err != nil {
+			t.Fatal(err)
+		}
+		w.open(lee, 2*time.Hour)
+		w.want(latch.StateClosing, latch.OpeningQueued)
+		down.Store(true)
+		time.Sleep(5 * time.Minute)
+		if held := w.held(); len(held) != 0 {
+			t.Fatalf("%v was associated, and the audit does not know that the last opening is over", held)
+		}
+		down.Store(false)
+		w.ready()
+	})
+}

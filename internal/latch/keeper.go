@@ -532,6 +532,8 @@ type turn struct {
 	decision Decision
 	until    time.Time  // a route that EC2's bucket lets in later than this waits for the next look
 	noRoutes bool       // EC2 wants no more of them in this pass
+	// unwritten is why the audit does not have everything yet; nil when it has.
+	unwritten error
 	early    []SubnetID // subnets that take no route yet
 }
 
@@ -568,12 +570,23 @@ func (t *turn) remember(ctx context.Context) error {
 		}
 		if reflect.DeepEqual(next, r) {
 			t.record = r
+			t.write(ctx)
 			return nil
 		}
+		for i := range entries {
+			entries[i].ID = rand.Text()
+		}
+		lost := next.note(entries...)
 		saved, err := t.k.c.Store.Save(ctx, t.id, next)
 		if err == nil {
 			t.record = saved
-			t.journal(ctx, entries)
+			if lost > 0 {
+				t.k.c.Log.Error("audit entries lost", "endpoint_id", t.id, "count", lost, "err", "the audit could not be written for too long")
+			}
+			for _, e := range entries {
+				t.k.c.Log.Info("latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
+			}
+			t.write(ctx)
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) || try == writeTries {
@@ -595,14 +608,26 @@ func (t *turn) known(r Record) Record {
 	return t.record
 }
 
-// journal writes what the latch itself found or decided. It does not stop a closing, nor a restore under way.
-func (t *turn) journal(ctx context.Context, entries []Entry) {
-	for _, e := range entries {
-		e.ID = rand.Text()
-		t.k.c.Log.Info("latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
+// write brings the record's journal into the audit. What cannot be written stays in the record for the next pass: it
+// stops no closing, nor a restore under way, but nothing new is associated meanwhile.
+func (t *turn) write(ctx context.Context) {
+	written := map[string]bool{}
+	for _, e := range t.record.Journal {
 		if err := t.k.c.Store.Append(ctx, e); err != nil {
-			t.k.c.Log.Error("audit entry lost", "endpoint_id", t.id, "action", e.Action, "err", err)
+			t.unwritten = fmt.Errorf("audit: %w", err)
+			t.k.c.Log.Error("audit entry not written yet", "endpoint_id", t.id, "action", e.Action, "err", err)
+			continue
 		}
+		written[e.ID] = true
+	}
+	if len(written) == 0 {
+		return
+	}
+	// Lost, this write costs a repetition: the audit takes an entry that it has already.
+	if err := t.amend(ctx, func(r *Record) {
+		r.Journal = slices.DeleteFunc(r.Journal, func(e Entry) bool { return written[e.ID] })
+	}); err != nil {
+		t.k.c.Log.Warn("journal not cleared", "endpoint_id", t.id, "err", err)
 	}
 }
 
@@ -661,6 +686,9 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 	if t.record.Opening == nil { // an earlier step of this pass read the record anew
 		return errors.New("the wish was withdrawn meanwhile")
 	}
+	if t.unwritten != nil {
+		return t.unwritten
+	}
 	a, err := t.k.c.VPN.Associate(ctx, t.id, s.Subnet, s.Token)
 	if errors.Is(err, ErrTooEarly) {
 		// Its last association is still leaving, whatever the reports say: the next look tries again.
@@ -692,7 +720,10 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 		return errors.Join(kept, t.armed(ctx, a.ID))
 	}
 	// Others that have their switch stay, and so do the people on them.
+	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(a.ID)}
+	t.k.c.Log.Error("dead-man's switch not made", "endpoint_id", t.id, "association_id", a.ID, "err", refused)
 	marked := t.amend(ctx, func(r *Record) {
+		r.note(entry)
 		if !ours(r) {
 			return
 		}
@@ -707,7 +738,7 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 			r.Opening.ClosingFor = ClosingSwitch
 		}
 	})
-	t.journal(ctx, []Entry{{At: time.Now(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(a.ID)}})
+	t.write(ctx)
 	return errors.Join(fmt.Errorf("dead-man's switch: %w", refused), kept, marked, t.disassociate(ctx, a.ID))
 }
 

@@ -26,6 +26,20 @@ type Record struct {
 	LookedAt time.Time `json:"lookedAt,omitzero"`
 	// Failure is why the last attempt to open did not succeed; nil when it did.
 	Failure *Failure `json:"failure,omitempty"`
+	// Journal holds what the latch found or decided and the audit does not have yet: saved with the change itself, so
+	// that a process which dies between the two loses nothing.
+	Journal []Entry `json:"journal,omitempty"`
+}
+
+// journalMax bounds the journal while the audit cannot be written; the oldest entries go first.
+const journalMax = 200
+
+// note adds entries to the journal, and returns how many old ones had to go.
+func (r *Record) note(entries ...Entry) int {
+	r.Journal = append(r.Journal, entries...)
+	lost := max(0, len(r.Journal)-journalMax)
+	r.Journal = slices.Delete(r.Journal, 0, lost)
+	return lost
 }
 
 // Lease is one person's wish that the endpoint be open.
@@ -129,7 +143,7 @@ func (r Record) Clone() Record {
 	c := r
 	c.Leases = slices.Clone(r.Leases)
 	c.Learned = slices.Clone(r.Learned)
-	c.Ended, c.Disarm = slices.Clone(r.Ended), slices.Clone(r.Disarm)
+	c.Ended, c.Disarm, c.Journal = slices.Clone(r.Ended), slices.Clone(r.Disarm), slices.Clone(r.Journal)
 	if r.Opening != nil {
 		o := *r.Opening
 		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
