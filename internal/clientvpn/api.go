@@ -13,6 +13,7 @@ type api struct {
 	associate      operation[ec2.AssociateClientVpnTargetNetworkInput, ec2.AssociateClientVpnTargetNetworkOutput]
 	disassociate   operation[ec2.DisassociateClientVpnTargetNetworkInput, ec2.DisassociateClientVpnTargetNetworkOutput]
 	createRoute    operation[ec2.CreateClientVpnRouteInput, ec2.CreateClientVpnRouteOutput]
+	applyGroups    operation[ec2.ApplySecurityGroupsToClientVpnTargetNetworkInput, ec2.ApplySecurityGroupsToClientVpnTargetNetworkOutput]
 	endpoints      operation[ec2.DescribeClientVpnEndpointsInput, ec2.DescribeClientVpnEndpointsOutput]
 	targetNetworks operation[ec2.DescribeClientVpnTargetNetworksInput, ec2.DescribeClientVpnTargetNetworksOutput]
 	routes         operation[ec2.DescribeClientVpnRoutesInput, ec2.DescribeClientVpnRoutesOutput]
@@ -22,7 +23,8 @@ type api struct {
 type operation[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
 
 func newAPI(c *ec2.Client) *api {
-	return &api{c.AssociateClientVpnTargetNetwork, c.DisassociateClientVpnTargetNetwork, c.CreateClientVpnRoute, c.DescribeClientVpnEndpoints,
+	return &api{c.AssociateClientVpnTargetNetwork, c.DisassociateClientVpnTargetNetwork, c.CreateClientVpnRoute, c.ApplySecurityGroupsToClientVpnTargetNetwork,
+		c.DescribeClientVpnEndpoints,
 		c.DescribeClientVpnTargetNetworks, c.DescribeClientVpnRoutes, c.DescribeClientVpnConnections}
 }
 

@@ -1,5 +1,5 @@
 // Package clientvpn is latch.VPN over Amazon EC2: it hides paging, retries, throttling and EC2's error codes behind
-// four methods. It decides nothing and keeps nothing between calls.
+// five methods. It decides nothing and keeps nothing between calls.
 //
 // What it does not serve: endpoints that are attached to a transit gateway. They are associated by Availability Zone
 // instead of subnet, and are answered with latch.ErrNotReady.
@@ -74,11 +74,14 @@ func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (latch.Observati
 		if o.Routes, err = v.routes(ctx, id); err != nil {
 			return err
 		}
-		if o.Associations, err = v.associations(ctx, id); err != nil {
+		networks, err := v.networks(ctx, id)
+		if err != nil {
 			return err
 		}
-		o.Status, o.StatusMessage, err = v.endpoint(ctx, id)
-		return err
+		for _, n := range networks {
+			o.Associations = append(o.Associations, association(aws.ToString(n.AssociationId), aws.ToString(n.TargetNetworkId), n.Status))
+		}
+		return v.endpoint(ctx, id, &o, networks)
 	})
 	if err != nil {
 		return latch.Observation{}, err
@@ -151,8 +154,8 @@ func (v *VPN) routes(ctx context.Context, id latch.EndpointID) (all []latch.Rout
 	return all, nil
 }
 
-// associations filters nothing at EC2: its filters have been seen to be ignored, and the list is short.
-func (v *VPN) associations(ctx context.Context, id latch.EndpointID) (all []latch.Association, err error) {
+// networks filters nothing at EC2: its filters have been seen to be ignored, and the list is short.
+func (v *VPN) networks(ctx context.Context, id latch.EndpointID) (all []types.TargetNetwork, err error) {
 	pages := ec2.NewDescribeClientVpnTargetNetworksPaginator(v.client, &ec2.DescribeClientVpnTargetNetworksInput{
 		ClientVpnEndpointId: new(string(id)), MaxResults: new(int32(pageSize)),
 	})
@@ -161,9 +164,7 @@ func (v *VPN) associations(ctx context.Context, id latch.EndpointID) (all []latc
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range page.ClientVpnTargetNetworks {
-			all = append(all, association(aws.ToString(n.AssociationId), aws.ToString(n.TargetNetworkId), n.Status))
-		}
+		all = append(all, page.ClientVpnTargetNetworks...)
 	}
 	return all, nil
 }
@@ -176,7 +177,9 @@ func association(id, subnet string, s *types.AssociationStatus) latch.Associatio
 	return a
 }
 
-func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID) (latch.Status, string, error) {
+// endpoint adds the endpoint's own part to o, and the security groups: those of the target networks, which are what
+// counts while there are any, else the endpoint's.
+func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID, o *latch.Observation, networks []types.TargetNetwork) error {
 	// No MaxResults: EC2's Describe calls refuse it beside ids.
 	pages := ec2.NewDescribeClientVpnEndpointsPaginator(v.client, &ec2.DescribeClientVpnEndpointsInput{
 		ClientVpnEndpointIds: []string{string(id)},
@@ -184,23 +187,34 @@ func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID) (latch.Status, 
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return "", "", err
+			return err
 		}
 		for _, e := range page.ClientVpnEndpoints {
 			if aws.ToString(e.ClientVpnEndpointId) != string(id) {
 				continue
 			}
 			if t := e.TransitGatewayConfiguration; t != nil {
-				return "", "", fmt.Errorf("%w: it is attached to transit gateway %s, and Nightlatch opens endpoints whose target networks are subnets of a VPC",
+				return fmt.Errorf("%w: it is attached to transit gateway %s, and Nightlatch opens endpoints whose target networks are subnets of a VPC",
 					latch.ErrNotReady, aws.ToString(t.TransitGatewayId))
 			}
 			if e.Status == nil {
 				break
 			}
-			return latch.Status(e.Status.Code), aws.ToString(e.Status.Message), nil
+			o.Status, o.StatusMessage = latch.Status(e.Status.Code), aws.ToString(e.Status.Message)
+			vpc, groups := e.VpcId, e.SecurityGroupIds
+			for _, n := range networks {
+				if n.Status != nil && n.Status.Code == types.AssociationStatusCodeAssociated && len(n.SecurityGroups) > 0 {
+					vpc, groups = n.VpcId, n.SecurityGroups
+				}
+			}
+			o.VPC = latch.VPCID(aws.ToString(vpc))
+			for _, g := range groups {
+				o.Groups = append(o.Groups, latch.GroupID(g))
+			}
+			return nil
 		}
 	}
-	return "", "", &latch.Fault{Service: service.Name, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
+	return &latch.Fault{Service: service.Name, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
 }
 
 // Associate implements latch.VPN. The caller's token must be new for each opening: EC2 answers a token that it knows
@@ -230,11 +244,12 @@ func (v *VPN) Associate(ctx context.Context, id latch.EndpointID, subnet latch.S
 // join finds the association that EC2 would not make again. The zone's error counts too: of two checks that both
 // apply, nobody says which EC2 makes first.
 func (v *VPN) join(ctx context.Context, id latch.EndpointID, subnet latch.SubnetID, refusal error) (latch.Association, error) {
-	all, err := v.associations(ctx, id)
+	networks, err := v.networks(ctx, id)
 	if err != nil {
 		return latch.Association{}, err
 	}
-	for _, a := range all {
+	for _, n := range networks {
+		a := association(aws.ToString(n.AssociationId), aws.ToString(n.TargetNetworkId), n.Status)
 		if a.Subnet != subnet || a.Status == latch.Disassociated {
 			continue
 		}
@@ -279,6 +294,18 @@ func (v *VPN) CreateRoute(ctx context.Context, id latch.EndpointID, r latch.Rout
 		if isDuplicateRoute(awserr.Code(err)) {
 			return nil
 		}
+		return err
+	})
+}
+
+// ApplyGroups implements latch.VPN. EC2 has no token for it, and needs none: the set replaces whatever is there.
+func (v *VPN) ApplyGroups(ctx context.Context, id latch.EndpointID, vpc latch.VPCID, groups []latch.GroupID) error {
+	in := &ec2.ApplySecurityGroupsToClientVpnTargetNetworkInput{ClientVpnEndpointId: new(string(id)), VpcId: new(string(vpc))}
+	for _, g := range groups {
+		in.SecurityGroupIds = append(in.SecurityGroupIds, string(g))
+	}
+	return v.do(ctx, "apply security groups", func(ctx context.Context) error {
+		_, err := v.client.applyGroups(ctx, in)
 		return err
 	})
 }

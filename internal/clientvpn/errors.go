@@ -35,6 +35,9 @@ var service = awserr.Service{Name: "ec2", Kinds: map[string]error{
 	"InvalidClientVpnEndpointId.NotFound": latch.ErrNotFound,
 	"InvalidClientVpnSubnetId.NotFound":   latch.ErrNotFound,
 	"InvalidSubnetID.NotFound":            latch.ErrNotFound,
+	"InvalidVpcID.NotFound":               latch.ErrNotFound,
+	"InvalidGroup.NotFound":               latch.ErrNotFound,
+	"InvalidSecurityGroupID.NotFound":     latch.ErrNotFound,
 	associationNotFound:                   latch.ErrNotFound,
 
 	"InvalidClientVpnActiveAssociationNotFound": latch.ErrTooEarly,

@@ -29,7 +29,7 @@ func TestVPNOverTheWire(t *testing.T) {
 					Region: "us-east-1", AccountID: "111122223333",
 					Credentials:    func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID },
 					AssociateTakes: latchtest.AssociateTakes, DisassociateTakes: latchtest.DisassociateTakes, RouteTakes: latchtest.RouteTakes,
-					Endpoints: []ec2.Endpoint{{ID: endpoint, VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
+					Endpoints: []ec2.Endpoint{{ID: endpoint, VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", SecurityGroups: []ec2.SecurityGroup{{ID: "sg-0a", Name: "a"}, {ID: "sg-0b", Name: "b"}}, Subnets: []ec2.Subnet{
 						{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
 						{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
 					}}},
@@ -53,7 +53,7 @@ func TestVPNOverTheWire(t *testing.T) {
 					}
 				}
 				return latchtest.VPNBench{
-					VPN: v, Endpoint: endpoint, Subnets: []latch.SubnetID{"subnet-0a", "subnet-0b"}, FailNext: s.FailNextAssociations,
+					VPN: v, Groups: []latch.GroupID{"sg-0a", "sg-0b"}, Endpoint: endpoint, Subnets: []latch.SubnetID{"subnet-0a", "subnet-0b"}, FailNext: s.FailNextAssociations,
 					Connect: func(user string) latch.ConnectionID {
 						c, err := s.Connect(endpoint, user)
 						must(err)

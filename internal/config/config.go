@@ -92,6 +92,7 @@ type endpoint struct {
 	Subnets        []string `yaml:"subnets"`
 	Associate      string   `yaml:"associate"`
 	Routes         []route  `yaml:"routes"`
+	SecurityGroups []string `yaml:"security_groups"`
 	Lease          lease    `yaml:"lease"`
 	Idle           idle     `yaml:"idle"`
 	UnusedAfter    duration `yaml:"unused_after"`
@@ -274,6 +275,7 @@ var (
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/.+$`)
 	nameForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	endpointForm = regexp.MustCompile(`^cvpn-endpoint-[0-9a-f]+$`)
+	sgForm       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
 	subnetForm   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
 )
 
@@ -335,6 +337,10 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 			c.fault(fmt.Sprintf("%s.routes.%d.destination", path, i), "%q is not a CIDR block with its host bits off, like 10.1.0.0/16", r.Destination)
 		}
 		p.Routes = append(p.Routes, latch.Route{Destination: r.Destination, Subnet: latch.SubnetID(r.Subnet), Description: r.Description})
+	}
+	for i, g := range e.SecurityGroups {
+		c.require(fmt.Sprintf("%s.security_groups.%d", path, i), g, sgForm, "a security group's id, sg-…")
+		p.Groups = append(p.Groups, latch.GroupID(g))
 	}
 	set := func(into *time.Duration, d duration) {
 		if d != 0 {

@@ -56,6 +56,7 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		"values that make no sense, each with its key": {"default: 1h", "default: 9h", []string{`nightlatch.yaml:18: endpoints.0.lease.default: 9h0m0s is longer than lease.max (4h0m0s)`}},
 		"a missing value is reported where it belongs": {"    client_id: 4abc\n", "", []string{`nightlatch.yaml:4: signin.alb.client_id: is missing: the Cognito app client's id`}},
 		"host bits in a route":                         {"10.9.0.0/16", "10.9.0.1/16", []string{`nightlatch.yaml:17: endpoints.0.routes.0.destination: "10.9.0.1/16" is not a CIDR block`}},
+		"a security group that is none":                {"    idle: {floor: 0}\n", "    security_groups: [default]\n    idle: {floor: 0}\n", []string{`nightlatch.yaml:19: endpoints.0.security_groups.0: "default" is not a security group's id, sg-…`}},
 		"a second document":                            {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
 		"a key twice":                                  {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
 		"an endpoint twice": {"    on_visit: open\n", "    on_visit: open\n  - name: office\n    id: cvpn-endpoint-0123456789abcdef0\n    subnets: [subnet-0a]\n",

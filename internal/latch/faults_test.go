@@ -235,13 +235,13 @@ func TestTheQueueHasAMaximumOfItsOwn(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		for _, who := range []latch.Principal{kim, lee} {
 			v := w.open(who, 2*time.Hour)
-			if v.Reason.Code != latch.OpeningQueued || v.Clipped || time.Until(v.Mine.Until) != 2*time.Hour {
+			if v.Reason.Code != latch.OpeningQueued || v.Clipped || time.Until(v.Mine.Until).Round(time.Second) != 2*time.Hour {
 				t.Fatalf("%s asks for 2 h in the queue: %s until %v, clipped %v; want the next opening's maximum to count", who.Name, v.Reason.Code, v.Mine.Until, v.Clipped)
 			}
 			time.Sleep(time.Minute)
 		}
 		v, err := w.keeper.Extend(w.Context(), office, latch.Request{Who: lee, For: time.Hour})
-		if err != nil || time.Until(v.Mine.Until) != 3*time.Hour-time.Minute && !v.Clipped {
+		if err != nil || time.Until(v.Mine.Until).Round(time.Second) != 3*time.Hour-time.Minute && !v.Clipped {
 			t.Errorf("extend in the queue: %v until %v", err, v.Mine.Until)
 		}
 		w.ready()

@@ -530,11 +530,11 @@ type turn struct {
 	look     Observation
 	record   Record
 	decision Decision
-	until    time.Time  // a route that EC2's bucket lets in later than this waits for the next look
-	noRoutes bool       // EC2 wants no more of them in this pass
+	until    time.Time // a route that EC2's bucket lets in later than this waits for the next look
+	noRoutes bool      // EC2 wants no more of them in this pass
 	// unwritten is why the audit does not have everything yet; nil when it has.
 	unwritten error
-	early    []SubnetID // subnets that take no route yet
+	early     []SubnetID // subnets that take no route yet
 }
 
 // turn makes one pass, which may wait so long for routes. It uses look if that is not older than what the record
@@ -661,6 +661,8 @@ func (t *turn) step(ctx context.Context, s Step) error {
 		return t.arm(ctx, s.Association, s.At)
 	case StepRoute:
 		return t.route(ctx, s.Route)
+	case StepGroups:
+		return t.groups(ctx, s)
 	case StepDisassociate:
 		return t.disassociate(ctx, s.Association)
 	case StepDisarm:
@@ -795,6 +797,19 @@ func (t *turn) route(ctx context.Context, r Route) error {
 	}
 	r.Origin, r.Status = OriginAddRoute, Creating
 	t.look.Routes = append(t.look.Routes, r)
+	return nil
+}
+
+// groups applies the security groups. Too early is no fault: the next look tries again.
+func (t *turn) groups(ctx context.Context, s Step) error {
+	err := t.k.c.VPN.ApplyGroups(ctx, t.id, s.VPC, s.Groups)
+	switch {
+	case errors.Is(err, ErrTooEarly):
+		return nil
+	case err != nil:
+		return errors.Join(err, t.failed(ctx, s.String(), err))
+	}
+	t.look.Groups = s.Groups
 	return nil
 }
 

@@ -26,6 +26,9 @@ type (
 	SubnetID string
 	// AssociationID is a target network association's id, "cvpn-assoc-…". Each opening gets new ones.
 	AssociationID string
+	// VPCID is a VPC's id, "vpc-…", and GroupID that of one of its security groups, "sg-…".
+	VPCID   string
+	GroupID string
 	// ConnectionID is a client connection's id, "cvpn-connection-…".
 	ConnectionID string
 	// Subject is the stable identifier that the issuer gave a person (OIDC Core 1.0 section 2, "sub"). It decides;
@@ -64,6 +67,10 @@ type Observation struct {
 	Associations  []Association `json:"associations,omitempty"`
 	Routes        []Route       `json:"routes,omitempty"`
 	Connections   []Connection  `json:"connections,omitempty"`
+	// VPC and Groups are those of the target networks, or of the endpoint while there are none: which VPC it belongs
+	// to, and the security groups of its network interfaces. Empty when EC2 reports none.
+	VPC    VPCID     `json:"vpc,omitempty"`
+	Groups []GroupID `json:"groups,omitempty"`
 }
 
 // Association is a target network association: a subnet that is, was or shall be billed.
@@ -110,6 +117,8 @@ type VPN interface {
 	Disassociate(ctx context.Context, id EndpointID, association AssociationID) error
 	// CreateRoute adds a route. One that exists already is not an error; ErrTooEarly asks for a later try.
 	CreateRoute(ctx context.Context, id EndpointID, r Route) error
+	// ApplyGroups replaces the security groups of all target networks. ErrTooEarly asks for a later try.
+	ApplyGroups(ctx context.Context, id EndpointID, vpc VPCID, groups []GroupID) error
 }
 
 // Deadman is the switch outside Nightlatch that ends an association when Nightlatch does not.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,8 @@ type Step struct {
 	Association AssociationID // StepDisassociate, StepArm, StepDisarm
 	At          time.Time     // StepArm: when the switch fires
 	Route       Route         // StepRoute
+	VPC         VPCID         // StepGroups
+	Groups      []GroupID     // StepGroups
 }
 
 // StepKind names a call.
@@ -27,6 +30,7 @@ const (
 	StepAssociate    StepKind = "associate"
 	StepArm          StepKind = "arm"
 	StepRoute        StepKind = "route"
+	StepGroups       StepKind = "security groups"
 	StepDisassociate StepKind = "disassociate"
 	StepDisarm       StepKind = "disarm"
 )
@@ -37,6 +41,8 @@ func (s Step) String() string {
 		return "associate " + string(s.Subnet)
 	case StepRoute:
 		return fmt.Sprintf("route %s via %s", s.Route.Destination, s.Route.Subnet)
+	case StepGroups:
+		return fmt.Sprintf("security groups %s", joined(s.Groups))
 	default:
 		return string(s.Kind) + " " + string(s.Association)
 	}
@@ -65,6 +71,7 @@ func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry
 		m.associations()
 		m.traffic()
 		m.leases()
+		m.groups()
 		m.routes()
 		m.verdict()
 	} else {
@@ -394,6 +401,64 @@ func (m *memory) routes() {
 	}
 }
 
+// groups learns the security groups that an opening has when nobody declared any: those that are there when it is
+// ready, and later others that stay. One report of others may be an old one.
+func (m *memory) groups() {
+	o := m.r.Opening
+	if !carries(m.o) || len(m.o.Groups) == 0 {
+		return
+	}
+	have := sorted(m.o.Groups)
+	want := wantedGroups(m.r, m.p)
+	if len(want) == 0 && o.ReadyAt.IsZero() {
+		return
+	}
+	if slices.Equal(have, want) {
+		o.Grouped, o.OtherGroups, o.OtherSince = true, nil, time.Time{}
+		return
+	}
+	if len(m.p.Groups) > 0 || len(want) > 0 && !o.Grouped {
+		return // to be applied
+	}
+	if len(want) > 0 && (!slices.Equal(have, o.OtherGroups) || m.o.At.Sub(o.OtherSince) < late) {
+		if !slices.Equal(have, o.OtherGroups) {
+			o.OtherGroups, o.OtherSince = have, m.o.At
+		}
+		return
+	}
+	m.note("groups.learn", "", joined(want), joined(have))
+	m.r.Groups, o.Grouped, o.OtherGroups, o.OtherSince = have, true, nil, time.Time{}
+}
+
+// wantedGroups are the declared security groups, else those of the last opening; none if nothing is known yet.
+func wantedGroups(r Record, p Policy) []GroupID {
+	if len(p.Groups) > 0 {
+		return sorted(p.Groups)
+	}
+	return r.Groups
+}
+
+// grouped is true unless the target networks lack the wanted groups, as far as this opening has to put them there.
+func grouped(o Observation, r Record, p Policy) bool {
+	want := wantedGroups(r, p)
+	return len(want) == 0 || slices.Equal(sorted(o.Groups), want) || len(p.Groups) == 0 && r.Opening.Grouped
+}
+
+// carries is true when a target network is associated, so that it has security groups.
+func carries(o Observation) bool {
+	return slices.ContainsFunc(o.Associations, func(a Association) bool { return a.Status == Associated })
+}
+
+func sorted(groups []GroupID) []GroupID { return slices.Sorted(slices.Values(groups)) }
+
+func joined(groups []GroupID) string {
+	var all []string
+	for _, g := range groups {
+		all = append(all, string(g))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (m *memory) learn(subnet SubnetID) {
 	wanted := wantedRoutes(m.o, m.r, m.p, subnet)
 	for _, r := range m.o.Routes {
@@ -552,12 +617,15 @@ func opening(o Observation, r Record, p Policy) []Step {
 	for _, s := range toAssociate(o, r, p) {
 		steps = append(steps, Step{Kind: StepAssociate, Subnet: s, Token: token(*r.Opening, s)})
 	}
+	if len(holding(o)) > 0 && o.VPC != "" && !grouped(o, r, p) {
+		steps = append(steps, Step{Kind: StepGroups, VPC: o.VPC, Groups: wantedGroups(r, p)})
+	}
 	for _, a := range holding(o) {
 		k := r.Opening.Associations[a.ID]
 		for _, w := range wantedRoutes(o, r, p, a.Subnet) {
 			// A learned route that is missing after the restore was removed by somebody: see forget.
 			step := Step{Kind: StepRoute, Route: w.Route}
-			if _, found := reported(o, w.Route); !found && (!k.Restored || w.learned < 0) && !slices.Contains(steps, step) {
+			if _, found := reported(o, w.Route); !found && (!k.Restored || w.learned < 0) && !slices.ContainsFunc(steps, func(s Step) bool { return s.Kind == StepRoute && s.Route == step.Route }) {
 				steps = append(steps, step)
 			}
 		}
@@ -672,6 +740,7 @@ type assessment struct {
 	served      bool // at least one association carries every route
 	up          bool // at least one association is associated
 	done, total int  // wanted routes on the associations at hand
+	grouped     bool // the security groups are the wanted ones
 	unarmed     bool
 	missing     bool // a wanted subnet has no association
 }
@@ -693,6 +762,7 @@ func assess(o Observation, r Record, p Policy) assessment {
 			complete++
 		}
 	}
+	a.grouped = grouped(o, r, p)
 	a.served = complete > 0
 	a.missing = len(held) == 0
 	if p.All {
@@ -700,7 +770,7 @@ func assess(o Observation, r Record, p Policy) assessment {
 			return !slices.ContainsFunc(held, func(x Association) bool { return x.Subnet == s })
 		})
 	}
-	a.ready = a.served && !a.missing && complete == len(held) && !a.unarmed
+	a.ready = a.served && !a.missing && complete == len(held) && !a.unarmed && a.grouped
 	return a
 }
 
@@ -726,10 +796,12 @@ func (a assessment) state(o Observation, r Record, live int, want bool, why Reas
 	}
 	readyBefore := !r.Opening.ReadyAt.IsZero()
 	switch {
-	case a.ready, readyBefore && !a.missing && a.done == a.total && a.served:
+	case a.ready, readyBefore && !a.missing && a.done == a.total && a.served && a.grouped:
 		return StateOpen, why
 	case readyBefore && a.up && a.done < a.total:
 		return StateDegraded, Reason{Code: DegradedRoutes, Done: a.done, Total: a.total, Until: why.Until}
+	case readyBefore && a.up && !a.missing && !a.grouped:
+		return StateDegraded, Reason{Code: DegradedGroups, Until: why.Until}
 	case readyBefore && a.up, a.served && !a.unarmed && r.Failure != nil:
 		// Before it was ever ready, too, people may work over the subnets that did not fail.
 		return StateDegraded, Reason{Code: DegradedAssociation, Until: why.Until}
@@ -737,6 +809,8 @@ func (a assessment) state(o Observation, r Record, live int, want bool, why Reas
 		return StateOpening, Reason{Code: OpeningRetry, Message: r.Failure.Why, Until: why.Until}
 	case a.served && a.unarmed:
 		return StateOpening, Reason{Code: OpeningSwitch, Until: why.Until}
+	case a.served && !a.grouped:
+		return StateOpening, Reason{Code: OpeningGroups, Until: why.Until}
 	case a.up:
 		return StateOpening, Reason{Code: OpeningRoutes, Done: a.done, Total: a.total, Until: why.Until}
 	}

@@ -93,6 +93,27 @@ func TestPlan(t *testing.T) {
 		code   latch.Code
 		steps  string
 	}{
+		"associated and restored, with other security groups than the last time: apply those": {wished, func(s *scene) {
+			s.associate(assocA, subnetA, latch.Associated)
+			s.o.VPC, s.o.Groups, s.r.Groups = "vpc-1", []latch.GroupID{"sg-default"}, []latch.GroupID{"sg-1", "sg-2"}
+		}, latch.StateOpening, latch.OpeningGroups, "security groups sg-1, sg-2"},
+		"the declared security groups come before what was learned": {wished, func(s *scene) {
+			s.associate(assocA, subnetA, latch.Associated)
+			s.o.VPC, s.o.Groups, s.r.Groups, s.p.Groups = "vpc-1", []latch.GroupID{"sg-1"}, []latch.GroupID{"sg-1"}, []latch.GroupID{"sg-9"}
+		}, latch.StateOpening, latch.OpeningGroups, "security groups sg-9"},
+		"the declared security groups in another order: nothing": {open, func(s *scene) {
+			s.o.VPC, s.o.Groups, s.p.Groups = "vpc-1", []latch.GroupID{"sg-2", "sg-1"}, []latch.GroupID{"sg-1", "sg-2"}
+		}, latch.StateOpen, latch.OpenLease, ""},
+		"somebody took a declared security group away: degraded, and put back": {open, func(s *scene) {
+			s.o.VPC, s.o.Groups, s.p.Groups = "vpc-1", []latch.GroupID{"sg-1"}, []latch.GroupID{"sg-1", "sg-2"}
+		}, latch.StateDegraded, latch.DegradedGroups, "security groups sg-1, sg-2"},
+		"somebody changed undeclared security groups while it is open: theirs to change": {open, func(s *scene) {
+			s.o.VPC, s.o.Groups, s.r.Groups, s.r.Opening.Grouped = "vpc-1", []latch.GroupID{"sg-3"}, []latch.GroupID{"sg-1"}, true
+		}, latch.StateOpen, latch.OpenLease, ""},
+		"still associating: security groups are applied already": {wished, func(s *scene) {
+			s.associate(assocA, subnetA, latch.Associating)
+			s.o.VPC, s.r.Groups = "vpc-1", []latch.GroupID{"sg-1"}
+		}, latch.StateOpening, latch.OpeningAssociating, "security groups sg-1, route 10.9.0.0/16 via subnet-a"},
 		"nobody wants it: nothing": {off, nil, latch.StateOff, latch.OffIdle, ""},
 		"a wish: associate the first subnet": {wished, nil, latch.StateOpening, latch.OpeningAssociating,
 			"associate subnet-a O-subnet-a-0"},

@@ -16,6 +16,9 @@ type Policy struct {
 	// Routes are declared: present on every associated subnet whenever the endpoint is open. A route whose Subnet is
 	// set is wanted on that subnet only.
 	Routes []Route
+	// Groups are the declared security groups of the target networks, at most five. Without any, those that an opening
+	// had are what the next one gets.
+	Groups []GroupID
 
 	LeaseDefault time.Duration   // a lease's length when nobody says
 	LeaseChoices []time.Duration // what the page offers, shortest first
@@ -44,6 +47,10 @@ type Policy struct {
 // DeadmanSlack is how long after the absolute maximum the dead-man's switch fires: long enough for the latch to have
 // closed by itself, short enough to cost nothing.
 const DeadmanSlack = 2 * time.Minute
+
+// groupsMax is how many security groups a target network takes (ApplySecurityGroupsToClientVpnTargetNetwork, EC2 API
+// Reference).
+const groupsMax = 5
 
 // ByHand is what happens to an association that Nightlatch did not make.
 type ByHand string
@@ -98,6 +105,10 @@ func (p Policy) Check() []error {
 	}
 	for _, r := range p.Routes {
 		fault(r.Subnet == "" || r.Subnet == Local || seen[r.Subnet], "routes: %s targets %s, which is not among the subnets", r.Destination, r.Subnet)
+	}
+	fault(len(p.Groups) <= groupsMax, "security_groups: %d are named, and a target network takes at most %d", len(p.Groups), groupsMax)
+	for i, g := range p.Groups {
+		fault(!slices.Contains(p.Groups[:i], g), "security_groups: %s is named twice", g)
 	}
 	for _, d := range []struct {
 		key string

@@ -13,6 +13,7 @@ const (
 	// It is opening.
 	OpeningAssociating Code = "opening.associating" // AWS connects the network
 	OpeningRoutes      Code = "opening.routes"      // routes are being restored: Done of Total
+	OpeningGroups      Code = "opening.groups"      // security groups are being applied
 	OpeningSwitch      Code = "opening.switch"      // the dead-man's switch is not armed yet
 	OpeningRetry       Code = "opening.retry"       // AWS failed to associate; tried again
 	OpeningQueued      Code = "opening.queued"      // it is still closing; it will open again right after
@@ -22,6 +23,7 @@ const (
 	OpenByHand  Code = "open.byhand"  // somebody opened it outside Nightlatch, and policy says to leave it
 	// Open, but not as it should be.
 	DegradedRoutes      Code = "degraded.routes"      // routes are missing: Done of Total
+	DegradedGroups      Code = "degraded.groups"      // the security groups are not the declared ones
 	DegradedAssociation Code = "degraded.association" // a subnet is missing
 	// It is closing.
 	ClosingDone   Code = "closing.done"   // the last person said so
@@ -37,8 +39,8 @@ const (
 
 // Codes is the closed list, in the order above.
 var Codes = []Code{
-	OffIdle, OpeningAssociating, OpeningRoutes, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
-	DegradedRoutes, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingByHand, ClosingSwitch, UnusableStatus,
+	OffIdle, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
+	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingByHand, ClosingSwitch, UnusableStatus,
 }
 
 // Reason is a code with its parameters; which are set depends on the code.

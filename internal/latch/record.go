@@ -18,6 +18,9 @@ type Record struct {
 	Opening *Opening `json:"opening,omitempty"`
 	// Learned are routes that people added while an opening was ready; they are restored at the next.
 	Learned []Learned `json:"learned,omitempty"`
+	// Groups are the security groups that the last opening had, in order: the next one gets them unless policy declares
+	// some. Whether an endpoint keeps its groups while nothing is associated is not documented.
+	Groups []GroupID `json:"groups,omitempty"`
 	// Ended are the associations that the last opening had: a late report of one of them is not an opening by hand.
 	Ended []AssociationID `json:"ended,omitempty"`
 	// Disarm are the switches to remove of associations that are gone.
@@ -71,6 +74,11 @@ type Opening struct {
 	// Declared are the routes that policy has declared since the opening began: one of them that it declares no longer
 	// was not added by hand.
 	Declared []Route `json:"declared,omitempty"`
+	// Grouped: the wanted security groups have been on the target networks. Others that appear afterwards are somebody's
+	// wish; OtherGroups and OtherSince are what is reported instead, and since when.
+	Grouped     bool      `json:"grouped,omitempty"`
+	OtherGroups []GroupID `json:"otherGroups,omitempty"`
+	OtherSince  time.Time `json:"otherSince,omitzero"`
 	// LeaseEnded is when the last lease ended; zero while one lives.
 	LeaseEnded time.Time `json:"leaseEnded,omitzero"`
 	// ConnectedAt is when the first connection was seen; zero until then.
@@ -142,11 +150,12 @@ func (r Record) Live(now time.Time) []Lease {
 func (r Record) Clone() Record {
 	c := r
 	c.Leases = slices.Clone(r.Leases)
-	c.Learned = slices.Clone(r.Learned)
+	c.Learned, c.Groups = slices.Clone(r.Learned), slices.Clone(r.Groups)
 	c.Ended, c.Disarm, c.Journal = slices.Clone(r.Ended), slices.Clone(r.Disarm), slices.Clone(r.Journal)
 	if r.Opening != nil {
 		o := *r.Opening
 		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
+		o.OtherGroups = slices.Clone(o.OtherGroups)
 		c.Opening = &o
 	}
 	if r.Failure != nil {

@@ -27,7 +27,7 @@ func TestVPN(t *testing.T) {
 	latchtest.TestVPN(t, func(t *testing.T) latchtest.VPNBench {
 		v := newVPN()
 		return latchtest.VPNBench{
-			VPN: v, Endpoint: endpoint, Subnets: []latch.SubnetID{subnetA, subnetB}, FailNext: v.FailNext,
+			VPN: v, Groups: []latch.GroupID{"sg-0a", "sg-0b"}, Endpoint: endpoint, Subnets: []latch.SubnetID{subnetA, subnetB}, FailNext: v.FailNext,
 			Connect: func(user string) latch.ConnectionID {
 				c, err := v.Connect(endpoint, user)
 				if err != nil {

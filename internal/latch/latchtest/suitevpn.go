@@ -24,6 +24,7 @@ type VPNBench struct {
 	VPN      latch.VPN
 	Endpoint latch.EndpointID // exists and is off
 	Subnets  []latch.SubnetID // at least two, each in another Availability Zone
+	Groups   []latch.GroupID  // two that exist, beside the VPC's default group
 
 	FailNext   func(n int) // the next n associations end in association-failed
 	Connect    func(user string) latch.ConnectionID
@@ -109,6 +110,29 @@ func TestVPN(t *testing.T, newVPN func(t *testing.T) VPNBench) {
 		"a subnet that does not exist is not found": func(t *testing.T, b VPNBench) {
 			_, err := b.VPN.Associate(t.Context(), b.Endpoint, "subnet-0fffffffffffffff0", "one")
 			wantFault(t, "associate", err, latch.ErrNotFound)
+		},
+		"security groups: the VPC's own at first, then those that were applied, and these are still there after the next look": func(t *testing.T, b VPNBench) {
+			o := b.observe(t)
+			if o.VPC == "" {
+				t.Fatal("the endpoint belongs to no VPC")
+			}
+			wantFault(t, "apply while it is off", b.VPN.ApplyGroups(t.Context(), b.Endpoint, o.VPC, b.Groups), latch.ErrTooEarly)
+			b.associate(t, b.Subnets[0], "one")
+			time.Sleep(AssociateTakes + time.Second)
+			if o = b.observe(t); len(o.Groups) != 1 || slices.Contains(b.Groups, o.Groups[0]) {
+				t.Errorf("groups are %v, want the VPC's default group", o.Groups)
+			}
+			for range 2 { // repeated, it changes nothing
+				if err := b.VPN.ApplyGroups(t.Context(), b.Endpoint, o.VPC, b.Groups); err != nil {
+					t.Fatalf("apply: %v", err)
+				}
+				got := b.observe(t).Groups
+				slices.Sort(got)
+				if !slices.Equal(got, b.Groups) {
+					t.Errorf("groups are %v, want %v", got, b.Groups)
+				}
+			}
+			wantFault(t, "a VPC that does not exist", b.VPN.ApplyGroups(t.Context(), b.Endpoint, "vpc-0fffffffffffffff0", b.Groups), latch.ErrNotFound)
 		},
 		"a failed association says so, is not available, and can be cleared and tried again": func(t *testing.T, b VPNBench) {
 			b.FailNext(1)

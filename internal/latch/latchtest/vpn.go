@@ -20,6 +20,12 @@ import (
 // AutomaticRoute is the destination of the route that comes with an association: the VPC's own addresses.
 const AutomaticRoute = "10.0.0.0/16"
 
+// VPC is the one that every endpoint belongs to, and DefaultGroup its default security group.
+const (
+	VPC          latch.VPCID   = "vpc-0000000000000000a"
+	DefaultGroup latch.GroupID = "sg-0000000000000000d"
+)
+
 // connectionsLinger is how long EC2 goes on reporting a connection after it ended (DescribeClientVpnConnections, EC2
 // API Reference).
 const connectionsLinger = time.Hour
@@ -33,6 +39,9 @@ type VPN struct {
 	// LoseAllRoutes makes the end of any association delete the routes people added on every subnet. AWS's wording
 	// allows both readings ("Disassociate a target network", Client VPN Administrator Guide).
 	LoseAllRoutes bool
+	// ForgetGroups makes the end of the last association put the VPC's default group in the place of all others, as if
+	// the endpoint had been made without any. Whether EC2 does so is not documented.
+	ForgetGroups bool
 	// Lag is asked at each report how old it is: what was done since is not in it, though At says now. EC2's reads are
 	// eventually consistent ("Eventual consistency in the Amazon EC2 API", EC2 Developer Guide), so one report may be
 	// older than the one before it. Nil is no lag; longer than a minute is not kept.
@@ -57,6 +66,13 @@ type endpoint struct {
 	associations []*association // also those long ended: tokens answer with them
 	routes       []*route
 	connections  []*connection
+	groups       []groups // the last is what is there; the others are kept for reports that lag
+}
+
+// groups are the security groups from a time on.
+type groups struct {
+	ids   []latch.GroupID
+	since time.Time
 }
 
 type association struct {
@@ -98,7 +114,7 @@ func NewVPN(id latch.EndpointID, subnets ...latch.SubnetID) *VPN {
 func (v *VPN) AddEndpoint(id latch.EndpointID, subnets ...latch.SubnetID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.endpoints[id] = &endpoint{subnets: slices.Clone(subnets)}
+	v.endpoints[id] = &endpoint{subnets: slices.Clone(subnets), groups: []groups{{ids: []latch.GroupID{DefaultGroup}}}}
 }
 
 // Observe implements latch.VPN.
@@ -120,7 +136,7 @@ func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (o latch.Observa
 
 // observe reports the world as it was at now.
 func (v *VPN) observe(id latch.EndpointID, e *endpoint, now time.Time) latch.Observation {
-	o := latch.Observation{At: now, Endpoint: id, Status: latch.PendingAssociate}
+	o := latch.Observation{At: now, Endpoint: id, Status: latch.PendingAssociate, VPC: VPC, Groups: e.groupsAt(now)}
 	for _, a := range e.associations {
 		if now.Before(a.since) {
 			continue
@@ -278,11 +294,45 @@ func (v *VPN) disassociate(e *endpoint, id latch.AssociationID, now time.Time) {
 			r.gone = now
 		}
 	}
+	if last && v.ForgetGroups {
+		e.groups = append(e.groups, groups{[]latch.GroupID{DefaultGroup}, now})
+	}
 	if last {
 		for _, c := range e.connections {
 			c.end(now)
 		}
 	}
+}
+
+// ApplyGroups implements latch.VPN.
+func (v *VPN) ApplyGroups(ctx context.Context, id latch.EndpointID, vpc latch.VPCID, ids []latch.GroupID) error {
+	return v.call(ctx, "ApplyGroups", id, func(e *endpoint, now time.Time) error { return v.applyGroups(e, vpc, ids, now) })
+}
+
+func (v *VPN) applyGroups(e *endpoint, vpc latch.VPCID, ids []latch.GroupID, now time.Time) error {
+	if vpc != VPC {
+		return refusal(latch.ErrNotFound, "InvalidVpcID.NotFound", "no VPC "+string(vpc))
+	}
+	if len(ids) == 0 || len(ids) > 5 {
+		return fmt.Errorf("%w: 1 to 5 security groups, not %d", latch.ErrBadRequest, len(ids))
+	}
+	if !slices.ContainsFunc(e.associations, func(a *association) bool {
+		s, _ := v.associationStatus(a, now)
+		return s == latch.Associating || s == latch.Associated
+	}) {
+		return refusal(latch.ErrTooEarly, "InvalidClientVpnActiveAssociationNotFound", "nothing is associated")
+	}
+	e.groups = append(e.groups, groups{slices.Clone(ids), now})
+	return nil
+}
+
+func (e *endpoint) groupsAt(now time.Time) []latch.GroupID {
+	for _, g := range slices.Backward(e.groups) {
+		if !now.Before(g.since) {
+			return slices.Clone(g.ids)
+		}
+	}
+	return slices.Clone(e.groups[0].ids)
 }
 
 // CreateRoute implements latch.VPN.
@@ -432,6 +482,12 @@ func (v *VPN) DeleteRouteByHand(id latch.EndpointID, destination string, subnet 
 		}
 	})
 	return found
+}
+
+// ApplyGroupsByHand changes the security groups from outside Nightlatch.
+func (v *VPN) ApplyGroupsByHand(id latch.EndpointID, groups ...latch.GroupID) (err error) {
+	v.byHand(id, func(e *endpoint, now time.Time) { err = v.applyGroups(e, VPC, groups, now) })
+	return err
 }
 
 // Connect is a VPN client; it needs an endpoint that is available.
