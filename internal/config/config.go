@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,10 +99,22 @@ type endpoint struct {
 	UnusedAfter    duration `yaml:"unused_after"`
 	AbsoluteMax    duration `yaml:"absolute_max"`
 	LookEvery      duration `yaml:"look_every"`
+	Hours          *hours   `yaml:"hours"`
 	ByHand         string   `yaml:"by_hand"`
 	OnVisit        string   `yaml:"on_visit"`
 	TimeZone       string   `yaml:"time_zone"`
 	SelfServiceURL string   `yaml:"self_service_url"`
+}
+
+type hours struct {
+	Windows []window `yaml:"windows"`
+	Close   bool     `yaml:"close"`
+}
+
+type window struct {
+	Days string `yaml:"days"`
+	From string `yaml:"from"`
+	To   string `yaml:"to"`
 }
 
 type route struct {
@@ -173,7 +186,7 @@ func plain(e string) string {
 		return line + ": " + strings.ReplaceAll(what, "!!", "")
 	}
 	var keys []string
-	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, route{}, lease{}, idle{}} {
+	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, hours{}, window{}, route{}, lease{}, idle{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
 				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
@@ -366,19 +379,87 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 	}
 	p.ByHand = cmp.Or(latch.ByHand(e.ByHand), p.ByHand)
 	p.OnVisit = cmp.Or(latch.OnVisit(e.OnVisit), p.OnVisit)
-	for _, err := range p.Check() {
-		key, what, _ := strings.Cut(err.Error(), ": ")
-		c.fault(path+"."+key, "%s", what)
-	}
 	loc, err := time.LoadLocation(cmp.Or(e.TimeZone, "UTC"))
 	if err != nil || e.TimeZone == "Local" {
 		c.fault(path+".time_zone", "%q is not a time zone, like Asia/Seoul", e.TimeZone)
 		loc = time.UTC
 	}
+	if e.Hours != nil {
+		p.Hours = c.hours(path+".hours", *e.Hours, loc)
+	}
+	for _, err := range p.Check() {
+		key, what, _ := strings.Cut(err.Error(), ": ")
+		c.fault(path+"."+key, "%s", what)
+	}
 	if e.SelfServiceURL != "" && !httpsURL(e.SelfServiceURL) {
 		c.fault(path+".self_service_url", "%q is not an https URL", e.SelfServiceURL)
 	}
 	return Endpoint{Name: e.Name, Title: cmp.Or(e.Title, e.Name), ID: latch.EndpointID(e.ID), Policy: p, Location: loc, SelfServiceURL: e.SelfServiceURL}
+}
+
+func (c *checker) hours(path string, h hours, loc *time.Location) *latch.Hours {
+	out := &latch.Hours{Location: loc, Close: h.Close}
+	for i, w := range h.Windows {
+		at := fmt.Sprintf("%s.windows.%d", path, i)
+		days, ok := weekdays(w.Days)
+		if !ok {
+			c.fault(at+".days", "%q is not a list of days: write mon-fri, or mon,wed,sat", w.Days)
+		}
+		from, okFrom := clock(w.From)
+		to, okTo := clock(w.To)
+		if !okFrom {
+			c.fault(at+".from", "%q is not a time of day: write 08:00, in quotes", w.From)
+		}
+		if !okTo {
+			c.fault(at+".to", "%q is not a time of day: write 19:00, or 24:00, in quotes", w.To)
+		}
+		if ok && okFrom && okTo {
+			out.Windows = append(out.Windows, latch.Window{Days: days, From: from, To: to})
+		}
+	}
+	if len(h.Windows) > 0 && len(out.Windows) == 0 { // told already
+		return nil
+	}
+	return out
+}
+
+var dayNames = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+// weekdays reads "mon-fri" or "mon,wed,sat"; a span may go over the end of the week.
+func weekdays(s string) (days []time.Weekday, ok bool) {
+	day := func(name string) int { return slices.Index(dayNames, strings.ToLower(strings.TrimSpace(name))) }
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, span := strings.Cut(part, "-")
+		from, to := day(first), day(first)
+		if span {
+			to = day(last)
+		}
+		if from < 0 || to < 0 {
+			return nil, false
+		}
+		for d := from; ; d = (d + 1) % 7 {
+			if !slices.Contains(days, time.Weekday(d)) {
+				days = append(days, time.Weekday(d))
+			}
+			if d == to {
+				break
+			}
+		}
+	}
+	return days, true
+}
+
+var clockForm = regexp.MustCompile(`^([01]\d|2[0-4]):([0-5]\d)$`)
+
+// clock reads "08:30" as minutes after midnight.
+func clock(s string) (int, bool) {
+	m := clockForm.FindStringSubmatch(s)
+	if m == nil {
+		return 0, false
+	}
+	h, _ := strconv.Atoi(m[1])
+	min, _ := strconv.Atoi(m[2])
+	return h*60 + min, h*60+min <= 24*60
 }
 
 func httpsURL(s string) bool {

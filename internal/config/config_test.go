@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,24 @@ func TestAGoodFile(t *testing.T) {
 	}
 }
 
+func TestHours(t *testing.T) {
+	for text, want := range map[string]latch.Window{
+		`{days: mon-fri, from: "08:00", to: "19:30"}`:    {Days: []time.Weekday{1, 2, 3, 4, 5}, From: 480, To: 1170},
+		`{days: "fri-mon", from: "22:00", to: "24:00"}`:  {Days: []time.Weekday{5, 6, 0, 1}, From: 1320, To: 1440},
+		`{days: "Wed, sat", from: "00:00", to: "06:00"}`: {Days: []time.Weekday{3, 6}, From: 0, To: 360},
+	} {
+		c, err := config.Parse("nightlatch.yaml", []byte(good+"    hours: {close: true, windows: ["+text+"]}\n"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		h := c.Endpoints[0].Policy.Hours
+		if !h.Close || h.Location.String() != "Asia/Seoul" || len(h.Windows) != 1 || !reflect.DeepEqual(h.Windows[0], want) {
+			t.Errorf("%s: got %+v, want %+v in Seoul, closing", text, h, want)
+		}
+	}
+}
+
 func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from, to string
@@ -57,8 +76,10 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		"a missing value is reported where it belongs": {"    client_id: 4abc\n", "", []string{`nightlatch.yaml:4: signin.alb.client_id: is missing: the Cognito app client's id`}},
 		"host bits in a route":                         {"10.9.0.0/16", "10.9.0.1/16", []string{`nightlatch.yaml:17: endpoints.0.routes.0.destination: "10.9.0.1/16" is not a CIDR block`}},
 		"a security group that is none":                {"    idle: {floor: 0}\n", "    security_groups: [default]\n    idle: {floor: 0}\n", []string{`nightlatch.yaml:19: endpoints.0.security_groups.0: "default" is not a security group's id, sg-…`}},
-		"a second document":                            {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
-		"a key twice":                                  {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
+		"hours that are none": {"    idle: {floor: 0}\n", "    hours:\n      windows:\n        - {days: mon-fry, from: 8, to: \"19:61\"}\n    idle: {floor: 0}\n",
+			[]string{`:21: endpoints.0.hours.windows.0.days: "mon-fry" is not a list of days`, `windows.0.from: "8" is not a time of day: write 08:00, in quotes`, `windows.0.to: "19:61" is not a time`}},
+		"a second document": {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
+		"a key twice":       {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
 		"an endpoint twice": {"    on_visit: open\n", "    on_visit: open\n  - name: office\n    id: cvpn-endpoint-0123456789abcdef0\n    subnets: [subnet-0a]\n",
 			[]string{`nightlatch.yaml:22: endpoints.1: office (cvpn-endpoint-0123456789abcdef0) is configured twice`}},
 		"a word that is none of the choices": {"on_visit: open", "on_visit: opne", []string{`nightlatch.yaml:21: endpoints.0.on_visit: "opne" is none of look, open`}},

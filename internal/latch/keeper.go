@@ -215,6 +215,9 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	if q.For, err = p.length(q.For); err != nil {
 		return View{}, err
 	}
+	if may, _, next := p.Hours.May(time.Now()); !may {
+		return View{}, &HoursError{next}
+	}
 	look, joined, err := k.joinable(ctx, id)
 	if err != nil {
 		return View{}, err
@@ -437,8 +440,8 @@ func (p Policy) length(d time.Duration) (time.Duration, error) {
 	return d, nil
 }
 
-// clip cuts a lease's end to the absolute maximum of the opening it will be served by: the present one, or the next
-// when that one is closing or past its maximum.
+// clip cuts a lease's end to the absolute maximum of the opening it will be served by, the present one or the next when
+// that one is closing or past its maximum, and to the end of the hours where that closes.
 func clip(until time.Time, o Opening, p Policy, now time.Time) (time.Time, bool) {
 	if end := limit(o, p, now); until.After(end) {
 		return end, true
@@ -447,10 +450,14 @@ func clip(until time.Time, o Opening, p Policy, now time.Time) (time.Time, bool)
 }
 
 func limit(o Opening, p Policy, now time.Time) time.Time {
-	if end := o.end(p); now.Before(end) && o.ClosingFor == "" {
-		return end
+	end := o.end(p)
+	if !now.Before(end) || o.ClosingFor != "" {
+		end = now.Add(p.AbsoluteMax)
 	}
-	return now.Add(p.AbsoluteMax)
+	if at := p.Hours.end(now); !at.IsZero() {
+		end = earlier(end, at)
+	}
+	return end
 }
 
 func (r *Record) setLease(l Lease) {
@@ -866,8 +873,14 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	o, _ = own(o, r)
 	o = complete(o, r)
 	v := View{
-		Endpoint: o.Endpoint, State: d.State, Reason: d.Reason, ObservedAt: o.At, Until: d.Reason.Until,
+		Endpoint: o.Endpoint, State: d.State, Reason: d.Reason, ObservedAt: o.At,
 		Associations: present(o), Connections: active(o), Failure: r.Failure,
+	}
+	if d.State != StateOff {
+		v.Until = d.Reason.Until
+	}
+	if may, _, next := p.Hours.May(now); !may {
+		v.OpenFrom = next
 	}
 	for _, l := range r.Live(now) {
 		if l.Subject == who.Subject {

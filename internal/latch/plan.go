@@ -168,7 +168,7 @@ func (m *memory) openings() {
 			m.r.Leases = append(m.r.Leases, Lease{Subject: ByHandSubject, Since: m.now, Asked: m.now, Until: m.now.Add(m.p.LeaseDefault)})
 		}
 		m.note("adopt", string(m.p.ByHand), string(StateOff), string(unknown[0].ID))
-	case o == nil && len(m.r.Live(m.now)) > 0:
+	case o == nil && len(m.r.Live(m.now)) > 0 && !m.p.Hours.over(m.now):
 		// A wish that waited for a closing to finish.
 		m.begin()
 	case o != nil && m.over():
@@ -178,7 +178,7 @@ func (m *memory) openings() {
 		m.r.Disarm = append(m.r.Disarm, m.r.Ended...)
 		m.r.Opening = nil
 		m.r.dropLease(ByHandSubject)
-		if len(m.r.Live(m.now)) > 0 {
+		if len(m.r.Live(m.now)) > 0 && !m.p.Hours.over(m.now) {
 			m.begin()
 		}
 	}
@@ -319,6 +319,13 @@ func (m *memory) leases() {
 		}
 	}
 	m.r.Leases = m.r.Live(m.now)
+	if n := len(m.r.Leases); n > 0 && m.p.Hours.over(m.now) {
+		m.note("lease.lapse", string(ClosingHours), fmt.Sprint(n), "0")
+		m.r.Leases = nil
+		if o != nil {
+			m.close(ClosingHours)
+		}
+	}
 	if o == nil {
 		return
 	}
@@ -529,6 +536,9 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		if p.ByHand == Warn && len(holding(obs)) > 0 {
 			return true, Reason{Code: OpenByHand}
 		}
+		if may, _, next := p.Hours.May(now); !may {
+			return false, Reason{Code: OffHours, Until: next}
+		}
 		return false, Reason{Code: OffIdle}
 	}
 	end := o.end(p)
@@ -537,10 +547,15 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		return false, Reason{Code: o.ClosingFor}
 	case !now.Before(end):
 		return false, Reason{Code: ClosingMax}
+	case p.Hours.over(now):
+		return false, Reason{Code: ClosingHours}
 	case leaving(obs, r):
 		// Somebody ended it outside Nightlatch. What is still wished waits until all of it is gone, so that the opening
 		// that follows has a maximum of its own.
 		return false, Reason{Code: ClosingLease}
+	}
+	if at := p.Hours.end(now); !at.IsZero() {
+		end = earlier(end, at)
 	}
 	if live := r.Live(now); len(live) > 0 {
 		return true, Reason{Code: OpenLease, Until: earlier(live[0].Until, end)}
@@ -784,10 +799,13 @@ func (a assessment) state(o Observation, r Record, live int, want bool, why Reas
 		// A wish that came after the decision to close: it opens again right after.
 		return StateClosing, Reason{Code: OpeningQueued}
 	case !want && there == 0:
+		if why.Code == OffHours {
+			return StateOff, why
+		}
 		return StateOff, Reason{Code: OffIdle}
 	case !want:
 		code := why.Code
-		if code == OffIdle {
+		if code == OffIdle || code == OffHours {
 			code = ClosingLease
 		}
 		return StateClosing, Reason{Code: code}

@@ -114,6 +114,16 @@ func TestPlan(t *testing.T) {
 			s.associate(assocA, subnetA, latch.Associating)
 			s.o.VPC, s.r.Groups = "vpc-1", []latch.GroupID{"sg-1"}
 		}, latch.StateOpening, latch.OpeningAssociating, "security groups sg-1, route 10.9.0.0/16 via subnet-a"},
+		"nobody wants it and nobody may: it says from when": {off, func(s *scene) {
+			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 13 * 60, 14 * 60}}}
+		}, latch.StateOff, latch.OffHours, ""},
+		"the hours ended: close": {open, func(s *scene) {
+			s.noLease(0)
+			s.p.Hours = &latch.Hours{Location: time.UTC, Close: true, Windows: []latch.Window{{daily, 8 * 60, 12 * 60}}}
+		}, latch.StateClosing, latch.ClosingHours, "disassociate cvpn-assoc-a"},
+		"the hours ended under a lease, and do not close: nothing": {open, func(s *scene) {
+			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 8 * 60, 12 * 60}}}
+		}, latch.StateOpen, latch.OpenLease, ""},
 		"nobody wants it: nothing": {off, nil, latch.StateOff, latch.OffIdle, ""},
 		"a wish: associate the first subnet": {wished, nil, latch.StateOpening, latch.OpeningAssociating,
 			"associate subnet-a O-subnet-a-0"},

@@ -40,6 +40,9 @@ type Policy struct {
 	// LookEvery is how soon a change in progress is looked at again.
 	LookEvery time.Duration
 
+	// Hours are when one may open; nil is always.
+	Hours *Hours
+
 	ByHand  ByHand
 	OnVisit OnVisit
 }
@@ -110,6 +113,7 @@ func (p Policy) Check() []error {
 	for i, g := range p.Groups {
 		fault(!slices.Contains(p.Groups[:i], g), "security_groups: %s is named twice", g)
 	}
+	faults = append(faults, p.Hours.check()...)
 	for _, d := range []struct {
 		key string
 		d   time.Duration

@@ -9,7 +9,8 @@ type Code string
 // The codes. Parameters that a sentence may use are those of Reason.
 const (
 	// The endpoint is off.
-	OffIdle Code = "off" // nobody wants it
+	OffIdle  Code = "off"       // nobody wants it
+	OffHours Code = "off.hours" // nobody may open it before Until
 	// It is opening.
 	OpeningAssociating Code = "opening.associating" // AWS connects the network
 	OpeningRoutes      Code = "opening.routes"      // routes are being restored: Done of Total
@@ -31,6 +32,7 @@ const (
 	ClosingIdle   Code = "closing.idle"   // no lease and no traffic
 	ClosingUnused Code = "closing.unused" // nobody connected
 	ClosingMax    Code = "closing.max"    // the absolute maximum
+	ClosingHours  Code = "closing.hours"  // the hours in which it may be open ended
 	ClosingByHand Code = "closing.byhand" // opened outside Nightlatch, and policy says to close
 	ClosingSwitch Code = "closing.switch" // the dead-man's switch could not be made
 	// It cannot be used: EC2 says Status.
@@ -39,8 +41,8 @@ const (
 
 // Codes is the closed list, in the order above.
 var Codes = []Code{
-	OffIdle, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
-	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingByHand, ClosingSwitch, UnusableStatus,
+	OffIdle, OffHours, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
+	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingHours, ClosingByHand, ClosingSwitch, UnusableStatus,
 }
 
 // Reason is a code with its parameters; which are set depends on the code.

@@ -15,6 +15,8 @@ type View struct {
 	Cause error
 	// Until is when the endpoint will close if nothing changes; zero when off.
 	Until time.Time
+	// OpenFrom is when one may open or join again; zero when one may now.
+	OpenFrom time.Time
 	// Mine is the asking person's live lease; zero when there is none. Others counts other people's.
 	Mine   Lease
 	Others int

@@ -81,6 +81,7 @@ var stateMark = map[latch.State]string{
 
 var reasonSay = map[latch.Code]text{
 	latch.OffIdle:             {"Nobody needs it at the moment.", "지금은 사용하는 사람이 없습니다.", "現在、利用者はいません。"},
+	latch.OffHours:            {"It can be turned on from {until}.", "{until}부터 켤 수 있습니다.", "{until}から開始できます。"},
 	latch.OpeningAssociating:  {"AWS is connecting the network. This is the long part.", "AWS에서 네트워크를 연결하고 있습니다. 가장 오래 걸리는 단계입니다.", "AWSがネットワークを接続しています。最も時間のかかる段階です。"},
 	latch.OpeningRoutes:       {"Routes are being restored: {done} of {total}.", "경로를 복원하고 있습니다({total}개 중 {done}개 완료).", "経路を復元しています（{total}件中{done}件完了）。"},
 	latch.OpeningGroups:       {"The network's security groups are being set.", "네트워크의 보안 그룹을 설정하고 있습니다.", "ネットワークのセキュリティグループを設定しています。"},
@@ -98,6 +99,7 @@ var reasonSay = map[latch.Code]text{
 	latch.ClosingIdle:         {"Nobody has used it for a while.", "한동안 아무도 사용하지 않았습니다.", "しばらく利用されていません。"},
 	latch.ClosingUnused:       {"Nobody connected after it was ready.", "준비된 뒤 아무도 연결하지 않았습니다.", "準備完了後、誰も接続しませんでした。"},
 	latch.ClosingMax:          {"It has been on for as long as is allowed at a time.", "한 번에 켤 수 있는 최대 시간이 지났습니다.", "一度に動作できる最長時間に達しました。"},
+	latch.ClosingHours:        {"The hours in which it may be on have ended.", "사용 가능한 시간대가 끝났습니다.", "利用可能な時間帯が終わりました。"},
 	latch.ClosingByHand:       {"It was turned on outside this page, which is not allowed here.", "이 페이지 밖에서 켜졌으며, 이는 허용되지 않습니다.", "このページ以外から開始されましたが、許可されていません。"},
 	latch.ClosingSwitch:       {"The automatic switch-off could not be set, so it may not stay on.", "자동 종료 장치를 설정하지 못해 켜 둘 수 없습니다.", "自動停止を設定できなかったため、動作を続けられません。"},
 	latch.UnusableStatus:      {"AWS reports the state “{status}”. Ask your administrator.", "AWS에서 보고한 상태: {status}. 관리자에게 문의하세요.", "AWSの報告する状態：{status}。管理者にお問い合わせください。"},
@@ -116,6 +118,7 @@ var (
 	tOpenAgain   = text{"Turn on again", "다시 켜기", "もう一度開始"}
 	tJoin        = text{"Keep it on for me too", "나도 사용하기", "私も利用する"}
 	tJoinHint    = text{"If you join, it also stays on for the time you choose.", "참여하면 선택한 시간에도 유지됩니다.", "参加すると、選択した時間中も動作を続けます。"}
+	tNoJoin      = text{"You can turn it on or join from {until}.", "{until}부터 켜거나 참여할 수 있습니다.", "{until}から開始・参加できます。"}
 	tOpenHint    = text{"Turning it on usually takes a few minutes.", "켜는 데 보통 몇 분 걸립니다.", "開始まで通常数分かかります。"}
 	tExtend      = text{"Extend", "연장", "延長"}
 	tHowLong     = text{"How long do you need it?", "얼마나 사용하시겠습니까?", "利用時間を選択してください"}
@@ -195,6 +198,9 @@ var (
 	wNotReady = words{
 		text{"The VPN cannot be turned on now", "지금은 VPN을 켤 수 없습니다", "現在VPNを開始できません"},
 		text{"It must be off and complete at AWS; it is: {state}. Ask your administrator.", "AWS에서 켤 수 있는 상태가 아닙니다. 현재 상태: {state}. 관리자에게 문의하세요.", "AWS側で開始できる状態ではありません。現在の状態：{state}。管理者にお問い合わせください。"}}
+	wHours = words{
+		text{"Not at this hour", "지금은 사용 가능한 시간대가 아닙니다", "現在は利用可能な時間帯ではありません"},
+		text{"It can be turned on from {next}. Your administrator sets the hours.", "{next}부터 켤 수 있습니다. 시간대는 관리자가 정합니다.", "{next}から開始できます。時間帯は管理者が設定しています。"}}
 	wTooEarly = words{
 		text{"Not possible yet", "아직 할 수 없습니다", "まだ実行できません"},
 		text{"It is: {state}. Try again in a moment.", "현재 상태: {state}. 잠시 후 다시 시도하세요.", "現在の状態：{state}。しばらくしてからお試しください。"}}

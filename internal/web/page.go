@@ -165,7 +165,7 @@ func (h *handler) showPage(w http.ResponseWriter, r *http.Request, p latch.Princ
 		pg.Endpoint.Notices = append(pg.Endpoint.Notices, tClipped.say(l, "{until}", clock(l, v.Mine.Until, e.Location, now)))
 	}
 	if e.Policy.OnVisit == latch.VisitOpens && v.State == latch.StateOff && !v.Stale && v.Mine.Until.IsZero() &&
-		r.Method == http.MethodGet && !query.Has("look") && h.byPerson(r) {
+		pg.Endpoint.Open != nil && r.Method == http.MethodGet && !query.Has("look") && h.byPerson(r) {
 		pg.Endpoint.Countdown = 3
 	}
 	return h.render(w, http.StatusOK, pg)
@@ -207,6 +207,12 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 	if !held {
 		if v.Others > 0 {
 			ep.Lines = append(ep.Lines, tOthers.count(l, v.Others))
+		}
+		if !v.OpenFrom.IsZero() {
+			if v.Reason.Code != latch.OffHours { // else the page says so already
+				ep.Lines = append(ep.Lines, tNoJoin.say(l, "{until}", at(v.OpenFrom)))
+			}
+			return ep
 		}
 		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l), Primary: true, AskReason: true}
 		switch v.State {

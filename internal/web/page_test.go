@@ -72,7 +72,15 @@ func scenes() map[string]scene {
 		v.Steps = steps(1, 4, 4, true)
 	}
 	return map[string]scene{
-		"off":       {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil)},
+		"off": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil)},
+		"off-hours": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffHours}), func(v *latch.View, now time.Time) {
+			v.OpenFrom = now.Add(17 * time.Hour)
+			v.Reason.Until = v.OpenFrom
+		}), visit: true},
+		"ready-of-others-after-hours": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			v.Others, v.OpenFrom = 1, now.Add(17*time.Hour)
+		})},
 		"off-visit": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), visit: true},
 		"off-failed": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), func(v *latch.View, now time.Time) {
 			v.Failure = &latch.Failure{At: now.Add(-time.Minute), Step: "associate subnet-a", Why: "ec2: InsufficientFreeAddresses: <b>no room</b>"}

@@ -67,6 +67,7 @@ var table = []problem{
 	{errInput, http.StatusBadRequest, "bad-request", wBadRequest, 0},
 	{latch.ErrBadRequest, http.StatusBadRequest, "bad-request", wBadRequest, 0},
 	{latch.ErrTooLong, http.StatusBadRequest, "too-long", wTooLong, 0},
+	{latch.ErrHours, http.StatusConflict, "outside-hours", wHours, 0},
 	{latch.ErrNoLease, http.StatusConflict, "no-lease", wNoLease, 0},
 	{latch.ErrNotReady, http.StatusConflict, "not-usable", wNotReady, 0},
 	{latch.ErrTooEarly, http.StatusConflict, "too-early", wTooEarly, 15 * time.Second},
@@ -102,6 +103,7 @@ type document struct {
 	State     latch.State  `json:"state,omitempty"`
 	AWSStatus latch.Status `json:"awsStatus,omitempty"`
 	Endpoints []string     `json:"endpoints,omitempty"`
+	Next      time.Time    `json:"next,omitzero"` // when the same request would succeed
 	AWS       *awsWords    `json:"aws,omitempty"`
 }
 
@@ -118,7 +120,7 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 	d := document{
 		Type: "urn:nightlatch:problem:" + p.slug, Title: p.words.title.say(v.lang), Status: p.status, RequestID: v.id,
 	}
-	args := []string{"{id}", v.id, "{names}", "", "{name}", "", "{max}", "", "{state}", ""}
+	args := []string{"{id}", v.id, "{names}", "", "{name}", "", "{max}", "", "{state}", "", "{next}", ""}
 	if e := v.endpoint; e != nil {
 		d.Endpoint = e.Name
 		args[5], args[7] = e.Title, lengthOf(v.lang, e.Policy.LeaseMax)
@@ -132,6 +134,11 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 				}
 			}
 		}
+	}
+	if hours, ok := errors.AsType[*latch.HoursError](err); ok && v.endpoint != nil {
+		now := time.Now()
+		d.Next, p.retry = hours.Next, hours.Next.Sub(now)
+		args[11] = clock(v.lang, hours.Next, v.endpoint.Location, now)
 	}
 	if args[9] == "" {
 		args[9] = "?"

@@ -407,7 +407,7 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 	known := map[string]error{
 		"ErrBusy": latch.ErrBusy, "ErrNotFound": latch.ErrNotFound, "ErrRefused": latch.ErrRefused, "ErrUnavailable": latch.ErrUnavailable,
 		"ErrTooEarly": latch.ErrTooEarly, "ErrConflict": latch.ErrConflict, "ErrNotReady": latch.ErrNotReady, "ErrNoLease": latch.ErrNoLease,
-		"ErrTooLong": latch.ErrTooLong, "ErrBadRequest": latch.ErrBadRequest,
+		"ErrTooLong": latch.ErrTooLong, "ErrBadRequest": latch.ErrBadRequest, "ErrHours": latch.ErrHours,
 		"ErrNoToken": signin.ErrNoToken, "ErrToken": signin.ErrToken, "ErrKeyServer": signin.ErrKeyServer,
 	}
 	found := 0
