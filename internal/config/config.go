@@ -100,10 +100,18 @@ type endpoint struct {
 	AbsoluteMax    duration `yaml:"absolute_max"`
 	LookEvery      duration `yaml:"look_every"`
 	Hours          *hours   `yaml:"hours"`
+	Typical        typical  `yaml:"typical"`
 	ByHand         string   `yaml:"by_hand"`
 	OnVisit        string   `yaml:"on_visit"`
 	TimeZone       string   `yaml:"time_zone"`
 	SelfServiceURL string   `yaml:"self_service_url"`
+}
+
+// typical is how long phases take, "4m-10m", before the endpoint has a past of its own.
+type typical struct {
+	Associate string `yaml:"associate"`
+	Routes    string `yaml:"routes"`
+	Close     string `yaml:"close"`
 }
 
 type hours struct {
@@ -186,7 +194,7 @@ func plain(e string) string {
 		return line + ": " + strings.ReplaceAll(what, "!!", "")
 	}
 	var keys []string
-	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, hours{}, window{}, route{}, lease{}, idle{}} {
+	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
 				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
@@ -383,6 +391,20 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 	if err != nil || e.TimeZone == "Local" {
 		c.fault(path+".time_zone", "%q is not a time zone, like Asia/Seoul", e.TimeZone)
 		loc = time.UTC
+	}
+	p.Typical = map[latch.Phase]latch.Range{}
+	for phase, s := range map[latch.Phase]string{latch.PhaseAssociate: e.Typical.Associate, latch.PhaseRoutes: e.Typical.Routes, latch.PhaseClose: e.Typical.Close} {
+		if s == "" {
+			continue
+		}
+		first, last, _ := strings.Cut(s, "-")
+		from, err1 := time.ParseDuration(first)
+		to, err2 := time.ParseDuration(last)
+		if err1 != nil || err2 != nil {
+			c.fault(path+".typical."+string(phase), "%q is not from a time to another, like 4m-10m", s)
+			continue
+		}
+		p.Typical[phase] = latch.Range{From: from, To: to}
 	}
 	if e.Hours != nil {
 		p.Hours = c.hours(path+".hours", *e.Hours, loc)

@@ -78,6 +78,8 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		"a security group that is none":                {"    idle: {floor: 0}\n", "    security_groups: [default]\n    idle: {floor: 0}\n", []string{`nightlatch.yaml:19: endpoints.0.security_groups.0: "default" is not a security group's id, sg-…`}},
 		"hours that are none": {"    idle: {floor: 0}\n", "    hours:\n      windows:\n        - {days: mon-fry, from: 8, to: \"19:61\"}\n    idle: {floor: 0}\n",
 			[]string{`:21: endpoints.0.hours.windows.0.days: "mon-fry" is not a list of days`, `windows.0.from: "8" is not a time of day: write 08:00, in quotes`, `windows.0.to: "19:61" is not a time`}},
+		"a typical time that is none": {"    idle: {floor: 0}\n", "    idle: {floor: 0}\n    typical: {associate: soon, close: 5m-1m}\n",
+			[]string{`endpoints.0.typical.associate: "soon" is not from a time to another, like 4m-10m`, `endpoints.0.typical.close: 5m0s to 1m0s is not from a shorter time to a longer`}},
 		"a second document": {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
 		"a key twice":       {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
 		"an endpoint twice": {"    on_visit: open\n", "    on_visit: open\n  - name: office\n    id: cvpn-endpoint-0123456789abcdef0\n    subnets: [subnet-0a]\n",

@@ -126,6 +126,7 @@ func TestALostAnswerOfTheStoreIsNoFailureOfTheSwitch(t *testing.T) {
 		w.store.Lose = lost.strike
 		w.switches.Lose = func(call string) error { lost.set.Store(call == "Arm"); return nil }
 	}, func(w *world) {
+		time.Sleep(10 * time.Second) // a beat in the same instant would ask too
 		w.open(kim, 2*time.Hour)
 		time.Sleep(10 * time.Minute)
 		w.want(latch.StateOpen, latch.OpenLease)

@@ -591,7 +591,11 @@ func (t *turn) remember(ctx context.Context) error {
 				t.k.c.Log.Error("audit entries lost", "endpoint_id", t.id, "count", lost, "err", "the audit could not be written for too long")
 			}
 			for _, e := range entries {
-				t.k.c.Log.Info("latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
+				level := slog.LevelInfo
+				if e.Action == "stuck" {
+					level = slog.LevelError // somebody should look
+				}
+				t.k.c.Log.Log(ctx, level, "latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
 			}
 			t.write(ctx)
 			return nil
@@ -894,6 +898,12 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 		v.ExtendUntil = earlier(limit(*r.Opening, p, now), now.Add(p.LeaseMax))
 	}
 	v.Steps = stages(o, r, d)
+	if d.State == StateOpening || d.State == StateClosing {
+		v.Progress = progress(o, r, p, now)
+	}
+	if d.State == StateOff {
+		v.Usual = usual(r, p, now)
+	}
 	v.LookAgain = lookAgain(d, p, now)
 	return v
 }

@@ -74,6 +74,7 @@ func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry
 		m.groups()
 		m.routes()
 		m.verdict()
+		m.lengths()
 	} else {
 		m.leases()
 	}
@@ -173,6 +174,9 @@ func (m *memory) openings() {
 		m.begin()
 	case o != nil && m.over():
 		m.note("closed", string(o.ClosingFor), "", "")
+		if !o.ClosingAt.IsZero() {
+			m.r.took(PhaseClose, m.now.Sub(o.ClosingAt))
+		}
 		// Also the switches that seemed not to be made: the answer may have been lost.
 		m.r.Ended = slices.Sorted(maps.Keys(o.Associations))
 		m.r.Disarm = append(m.r.Disarm, m.r.Ended...)
@@ -217,6 +221,12 @@ func (m *memory) associations() {
 		k, known := o.Associations[a.ID]
 		if !known && a.Status == Disassociated {
 			continue
+		}
+		if a.Status == Associated && k.Status == Associating && !k.MadeAt.IsZero() {
+			m.r.took(PhaseAssociate, m.now.Sub(k.MadeAt))
+		}
+		if a.Status == Associated && o.UpAt.IsZero() && !o.Adopted {
+			o.UpAt = m.now
 		}
 		ended = ended || a.Status != k.Status && (a.Status == Disassociating || a.Status == Disassociated)
 		k.Subnet, k.Status = a.Subnet, a.Status
@@ -377,7 +387,7 @@ func (m *memory) routes() {
 		if !known || k.Over || a.Status != Associated {
 			continue
 		}
-		if done, total := progress(m.o, m.r, m.p, a.Subnet); !k.Restored && quiet && done == total {
+		if done, total := routed(m.o, m.r, m.p, a.Subnet); !k.Restored && quiet && done == total {
 			k.Restored = true
 			o.Associations[a.ID] = k
 		}
@@ -403,6 +413,9 @@ func (m *memory) routes() {
 		m.r.Failure = nil
 		if o.ReadyAt.IsZero() {
 			o.ReadyAt = m.now
+			if !o.UpAt.IsZero() {
+				m.r.took(PhaseRoutes, m.now.Sub(o.UpAt))
+			}
 			m.note("ready", "", "", "")
 		}
 	}
@@ -769,7 +782,7 @@ func assess(o Observation, r Record, p Policy) assessment {
 	complete := 0
 	for _, x := range held {
 		k := r.Opening.Associations[x.ID]
-		done, total := progress(o, r, p, x.Subnet)
+		done, total := routed(o, r, p, x.Subnet)
 		a.done, a.total = a.done+done, a.total+total
 		a.unarmed = a.unarmed || !k.Armed
 		a.up = a.up || x.Status == Associated
@@ -874,8 +887,8 @@ func wantedRoutes(o Observation, r Record, p Policy, subnet SubnetID) []wantedRo
 	return out
 }
 
-// progress counts the routes that are active, of all that a subnet shall have and that AWS makes for it.
-func progress(o Observation, r Record, p Policy, subnet SubnetID) (done, total int) {
+// routed counts the routes that are active, of all that a subnet shall have and that AWS makes for it.
+func routed(o Observation, r Record, p Policy, subnet SubnetID) (done, total int) {
 	for _, w := range wantedRoutes(o, r, p, subnet) {
 		total++
 		if have, found := reported(o, w.Route); found && have.Status == Active {

@@ -43,6 +43,10 @@ type Policy struct {
 	// Hours are when one may open; nil is always.
 	Hours *Hours
 
+	// Typical is how long phases take before this endpoint has a past of its own; a phase that is missing takes what
+	// people report of AWS.
+	Typical map[Phase]Range
+
 	ByHand  ByHand
 	OnVisit OnVisit
 }
@@ -114,6 +118,10 @@ func (p Policy) Check() []error {
 		fault(!slices.Contains(p.Groups[:i], g), "security_groups: %s is named twice", g)
 	}
 	faults = append(faults, p.Hours.check()...)
+	for _, phase := range Phases {
+		r := p.typical(phase)
+		fault(r.From >= 0 && r.To > 0 && r.From <= r.To, "typical.%s: %v to %v is not from a shorter time to a longer", phase, r.From, r.To)
+	}
 	for _, d := range []struct {
 		key string
 		d   time.Duration

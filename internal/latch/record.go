@@ -21,6 +21,8 @@ type Record struct {
 	// Groups are the security groups that the last opening had, in order: the next one gets them unless policy declares
 	// some. Whether an endpoint keeps its groups while nothing is associated is not documented.
 	Groups []GroupID `json:"groups,omitempty"`
+	// Past is how long each phase took, the latest last.
+	Past map[Phase][]time.Duration `json:"past,omitempty"`
 	// Ended are the associations that the last opening had: a late report of one of them is not an opening by hand.
 	Ended []AssociationID `json:"ended,omitempty"`
 	// Disarm are the switches to remove of associations that are gone.
@@ -65,6 +67,11 @@ type Opening struct {
 	// End is the absolute maximum as policy had it when the opening began: the switches are armed for it, so a policy
 	// that grows longer meanwhile counts from the next opening on.
 	End time.Time `json:"end,omitzero"`
+	// UpAt is when the first association was seen associated, ClosingAt when closing began with something to end, and
+	// Stuck which phases have been reported to take longer than any before; see Progress.
+	UpAt      time.Time `json:"upAt,omitzero"`
+	ClosingAt time.Time `json:"closingAt,omitzero"`
+	Stuck     []Phase   `json:"stuck,omitempty"`
 	// ReadyAt is when every association and every route was first active; zero until then.
 	ReadyAt time.Time `json:"readyAt,omitzero"`
 	// Associations are all that this opening has had, those that failed or are gone included.
@@ -152,10 +159,14 @@ func (r Record) Clone() Record {
 	c.Leases = slices.Clone(r.Leases)
 	c.Learned, c.Groups = slices.Clone(r.Learned), slices.Clone(r.Groups)
 	c.Ended, c.Disarm, c.Journal = slices.Clone(r.Ended), slices.Clone(r.Disarm), slices.Clone(r.Journal)
+	c.Past = maps.Clone(r.Past)
+	for phase, past := range c.Past {
+		c.Past[phase] = slices.Clone(past)
+	}
 	if r.Opening != nil {
 		o := *r.Opening
 		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
-		o.OtherGroups = slices.Clone(o.OtherGroups)
+		o.OtherGroups, o.Stuck = slices.Clone(o.OtherGroups), slices.Clone(o.Stuck)
 		c.Opening = &o
 	}
 	if r.Failure != nil {

@@ -28,6 +28,10 @@ type View struct {
 	Clipped bool
 	// Steps are the stages of opening, in order; all done when open.
 	Steps []Stage
+	// Progress is how long what is under way takes; nil when nothing is.
+	Progress *Progress
+	// Usual is how long opening takes, as Progress.Left says it, for somebody who thinks about it; zero unless it is off.
+	Usual Range
 	// Connections counts the active client connections.
 	Connections int
 	// Failure is why the last attempt to open did not succeed; nil when it did or there was none.

@@ -31,6 +31,7 @@ type status struct {
 	Others       int           `json:"others"`
 	Connections  int           `json:"connections"`
 	Steps        []step        `json:"steps,omitempty"`
+	Progress     *progress     `json:"progress,omitempty"`
 	Failure      *failure      `json:"failure,omitempty"`
 	Stale        bool          `json:"stale,omitempty"` // AWS could not be asked; this is how it was at observedAt
 	AWS          *awsWords     `json:"aws,omitempty"`   // what AWS said when it was asked in vain
@@ -66,6 +67,19 @@ type step struct {
 	Total int             `json:"total,omitempty"`
 }
 
+// progress is how long what is under way at AWS takes still: half of all such times are over within from, nine in ten
+// within to. Both are left out when it is stuck. Below five past times, samples is 0 and the range is the typical one.
+type progress struct {
+	Phase   latch.Phase `json:"phase"`
+	Since   time.Time   `json:"since"`
+	From    *int64      `json:"fromSeconds,omitempty"`
+	To      *int64      `json:"toSeconds,omitempty"`
+	Samples int         `json:"samples"`
+	Slow    bool        `json:"slow,omitempty"`
+	Stuck   bool        `json:"stuck,omitempty"`
+	Text    string      `json:"text"`
+}
+
 type failure struct {
 	At   time.Time `json:"at"`
 	Step string    `json:"step"`
@@ -89,6 +103,12 @@ func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) status {
 	}
 	for _, x := range v.Steps {
 		s.Steps = append(s.Steps, step{x.Name, stageText[x.Name].say(l), x.Done, x.Ready, x.Total})
+	}
+	if p := v.Progress; p != nil {
+		s.Progress = &progress{Phase: p.Phase, Since: p.Since, Samples: p.Samples, Slow: p.Slow, Stuck: p.Stuck, Text: progressText(l, *p)}
+		if p.Left.To > 0 {
+			s.Progress.From, s.Progress.To = new(int64(roughly(p.Left.From)/time.Second)), new(int64(roughly(p.Left.To)/time.Second))
+		}
 	}
 	if v.Failure != nil {
 		s.Failure = &failure{v.Failure.At, v.Failure.Step, v.Failure.Why}

@@ -119,7 +119,12 @@ var (
 	tJoin        = text{"Keep it on for me too", "나도 사용하기", "私も利用する"}
 	tJoinHint    = text{"If you join, it also stays on for the time you choose.", "참여하면 선택한 시간에도 유지됩니다.", "参加すると、選択した時間中も動作を続けます。"}
 	tNoJoin      = text{"You can turn it on or join from {until}.", "{until}부터 켜거나 참여할 수 있습니다.", "{until}から開始・参加できます。"}
-	tOpenHint    = text{"Turning it on usually takes a few minutes.", "켜는 데 보통 몇 분 걸립니다.", "開始まで通常数分かかります。"}
+	tOpenHint    = text{"Turning it on usually takes {left}.", "켜는 데 보통 {left} 걸립니다.", "開始まで通常{left}かかります。"}
+	tBetween     = text{"{from} to {to}", "{from}~{to}", "{from}～{to}"}
+	tLeft        = text{"{left} more, going by the last {n} times.", "{left} 남았습니다(최근 {n}회 기준).", "残り{left}です（直近{n}回の実績）。"}
+	tLeftUsual   = text{"Usually {left} more.", "보통 {left} 더 걸립니다.", "通常あと{left}かかります。"}
+	tSlow        = text{"This is slower than usual.", "평소보다 오래 걸리고 있습니다.", "通常より時間がかかっています。"}
+	tStuck       = text{"This takes longer than it ever did here. It goes on; tell your administrator.", "지금까지 가장 오래 걸리고 있습니다. 계속 진행 중이지만 관리자에게 알려 주세요.", "これまでで最も時間がかかっています。処理は続いていますが、管理者にお知らせください。"}
 	tExtend      = text{"Extend", "연장", "延長"}
 	tHowLong     = text{"How long do you need it?", "얼마나 사용하시겠습니까?", "利用時間を選択してください"}
 	tHowMuchMore = text{"How much longer?", "얼마나 연장하시겠습니까?", "延長時間を選択してください"}
@@ -377,6 +382,40 @@ func lengthOf(l lang, d time.Duration) string {
 		}
 	}
 	return strings.Join(parts, text{" ", " ", ""}.say(l))
+}
+
+// progressText says how much longer it takes, honestly.
+func progressText(l lang, p latch.Progress) string {
+	left := between(l, p.Left)
+	switch {
+	case p.Stuck:
+		return tStuck.say(l)
+	case p.Slow && p.Left.To == 0:
+		return tSlow.say(l)
+	case p.Slow:
+		return tSlow.say(l) + " " + tLeft.say(l, "{left}", left, "{n}", fmt.Sprint(p.Samples))
+	case p.Samples == 0:
+		return tLeftUsual.say(l, "{left}", left)
+	}
+	return tLeft.say(l, "{left}", left, "{n}", fmt.Sprint(p.Samples))
+}
+
+// between is a range in words, or one length where both ends come to the same.
+func between(l lang, r latch.Range) string {
+	from, to := roughly(r.From), roughly(r.To)
+	if from == to || from == 0 {
+		return lengthOf(l, to)
+	}
+	return tBetween.say(l, "{from}", lengthOf(l, from), "{to}", lengthOf(l, to))
+}
+
+// roughly rounds up, to what an estimate is good for: minutes, and fives of seconds below a minute and a half.
+func roughly(d time.Duration) time.Duration {
+	unit := time.Minute
+	if d < 90*time.Second {
+		unit = 5 * time.Second
+	}
+	return (d + unit - 1).Truncate(unit)
 }
 
 // relative is how far t is from now, in the words of the browser's Intl.RelativeTimeFormat, which goes on counting.

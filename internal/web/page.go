@@ -193,8 +193,13 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 		ep.Times = append(ep.Times, timeLine{words.YourEnd, iso(v.Mine.Until), at(v.Mine.Until), relative(l, v.Mine.Until, now)})
 	}
 	switch v.State {
-	case latch.StateOpening:
-		line(tLeave)
+	case latch.StateOpening, latch.StateClosing:
+		if v.Progress != nil && !v.Stale {
+			ep.Lines = append(ep.Lines, progressText(l, *v.Progress))
+		}
+		if v.State == latch.StateOpening {
+			line(tLeave)
+		}
 	case latch.StateOpen, latch.StateDegraded:
 		if !v.Stale {
 			line(tNext)
@@ -214,7 +219,7 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 			}
 			return ep
 		}
-		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l), Primary: true, AskReason: true}
+		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l, "{left}", between(l, v.Usual)), Primary: true, AskReason: true}
 		switch v.State {
 		case latch.StateOpening, latch.StateOpen, latch.StateDegraded:
 			ep.Open.Button, ep.Open.Hint = tJoin.say(l), tJoinHint.say(l)

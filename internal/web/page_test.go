@@ -72,7 +72,9 @@ func scenes() map[string]scene {
 		v.Steps = steps(1, 4, 4, true)
 	}
 	return map[string]scene{
-		"off": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil)},
+		"off": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), func(v *latch.View, now time.Time) {
+			v.Usual = latch.Range{From: 4*time.Minute + 20*time.Second, To: 11 * time.Minute}
+		})},
 		"off-hours": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffHours}), func(v *latch.View, now time.Time) {
 			v.OpenFrom = now.Add(17 * time.Hour)
 			v.Reason.Until = v.OpenFrom
@@ -91,6 +93,22 @@ func scenes() map[string]scene {
 		})},
 		"opening-by-others": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
 			v.Since, v.Others, v.Steps = now.Add(-20*time.Second), 1, steps(0, 0, 4, false)
+			v.Progress = &latch.Progress{Phase: latch.PhaseAssociate, Since: v.Since, Left: latch.Range{From: 4 * time.Minute, To: 12 * time.Minute}}
+		})},
+		"opening-by-experience": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
+			v.Since, v.Steps = now.Add(-4*time.Minute), steps(0, 0, 4, false)
+			v.Progress = &latch.Progress{Phase: latch.PhaseAssociate, Since: v.Since, Samples: 23, Left: latch.Range{From: 72 * time.Second, To: 150 * time.Second}}
+			mine(v, now, time.Hour)
+		})},
+		"opening-slow": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
+			v.Since, v.Steps = now.Add(-11*time.Minute), steps(0, 0, 4, false)
+			v.Progress = &latch.Progress{Phase: latch.PhaseAssociate, Since: v.Since, Samples: 23, Slow: true, Left: latch.Range{From: time.Minute, To: time.Minute}}
+			mine(v, now, time.Hour)
+		})},
+		"opening-stuck": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
+			v.Since, v.Steps = now.Add(-40*time.Minute), steps(0, 0, 4, false)
+			v.Progress = &latch.Progress{Phase: latch.PhaseAssociate, Since: v.Since, Slow: true, Stuck: true}
+			mine(v, now, time.Hour)
 		})},
 		"ready": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
 			running(v, now)
@@ -120,7 +138,9 @@ func scenes() map[string]scene {
 			v.Steps = steps(1, 3, 4, false)
 			mine(v, now, 52*time.Minute)
 		})},
-		"closing": {view: view(state(latch.StateClosing, latch.Reason{Code: latch.ClosingIdle}), nil)},
+		"closing": {view: view(state(latch.StateClosing, latch.Reason{Code: latch.ClosingIdle}), func(v *latch.View, now time.Time) {
+			v.Progress = &latch.Progress{Phase: latch.PhaseClose, Since: now, Samples: 7, Left: latch.Range{From: 3 * time.Minute, To: 3 * time.Minute}}
+		})},
 		"closing-queued": {view: view(state(latch.StateClosing, latch.Reason{Code: latch.OpeningQueued}), func(v *latch.View, now time.Time) {
 			mine(v, now, time.Hour)
 		})},
