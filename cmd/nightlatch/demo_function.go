@@ -64,6 +64,7 @@ func (w *world) writeConfig(albARN, clientID, issuer, logout string, origins []s
 	text := fmt.Sprintf(`# Written by "nightlatch demo" at every start.
 region: %s
 table: %s
+rehearsal: true # times that are too short for production
 signin:
   alb:
     arn: %s

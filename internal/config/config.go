@@ -59,6 +59,7 @@ type Endpoint struct {
 type file struct {
 	Region    string     `yaml:"region"`
 	Table     string     `yaml:"table"`
+	Rehearsal bool       `yaml:"rehearsal"`
 	SignIn    signIn     `yaml:"signin"`
 	Deadman   deadman    `yaml:"deadman"`
 	Beat      beat       `yaml:"beat"`
@@ -101,6 +102,7 @@ type endpoint struct {
 	LookEvery      duration `yaml:"look_every"`
 	Hours          *hours   `yaml:"hours"`
 	Typical        typical  `yaml:"typical"`
+	Mode           string   `yaml:"mode"`
 	ByHand         string   `yaml:"by_hand"`
 	OnVisit        string   `yaml:"on_visit"`
 	TimeZone       string   `yaml:"time_zone"`
@@ -134,6 +136,7 @@ type route struct {
 type lease struct {
 	Default duration   `yaml:"default"`
 	Choices []duration `yaml:"choices"`
+	Reason  string     `yaml:"reason"`
 	Max     duration   `yaml:"max"`
 }
 
@@ -300,6 +303,9 @@ var (
 	subnetForm   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
 )
 
+// idleLeast is the shortest absence of traffic that may count as idle. EC2's byte counters may be minutes old.
+const idleLeast = 15 * time.Minute
+
 func (c *checker) config(f file) *Config {
 	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For),
 		ALB:     ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins},
@@ -333,7 +339,11 @@ func (c *checker) config(f file) *Config {
 			c.fault(path, "%s (%s) is configured twice", e.Name, e.ID)
 		}
 		names[e.Name], ids[e.ID] = true, true
-		out.Endpoints = append(out.Endpoints, c.endpoint(path, e))
+		made := c.endpoint(path, e)
+		if !f.Rehearsal && made.Policy.IdleAfter < idleLeast {
+			c.fault(path+".idle.after", "is shorter than %v: how fresh AWS's traffic counters are is not documented, and people at work would be cut off (rehearsal: true allows it)", idleLeast)
+		}
+		out.Endpoints = append(out.Endpoints, made)
 	}
 	return out
 }
@@ -384,6 +394,20 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 		for _, d := range e.Lease.Choices {
 			p.LeaseChoices = append(p.LeaseChoices, time.Duration(d))
 		}
+	}
+	switch e.Lease.Reason {
+	case "", "optional":
+	case "required":
+		p.ReasonRequired = true
+	default:
+		c.fault(path+".lease.reason", "%q is neither optional nor required", e.Lease.Reason)
+	}
+	switch e.Mode {
+	case "", "act":
+	case "observe":
+		p.Observe = true
+	default:
+		c.fault(path+".mode", "%q is neither act nor observe", e.Mode)
 	}
 	p.ByHand = cmp.Or(latch.ByHand(e.ByHand), p.ByHand)
 	p.OnVisit = cmp.Or(latch.OnVisit(e.OnVisit), p.OnVisit)

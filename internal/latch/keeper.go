@@ -28,6 +28,8 @@ const (
 	beatWide = 8
 	// beatRest is how long after the end of one beat the next may begin; what falls due meanwhile is looked at at the end.
 	beatRest = 10 * time.Second
+	// holdMax is the longest that an operator may keep an endpoint closed by one order.
+	holdMax = 24 * time.Hour
 	// withdrawFor is how long a request whose caller gave up goes on, to take its wish back.
 	withdrawFor = 2 * time.Second
 )
@@ -215,6 +217,12 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	if q.For, err = p.length(q.For); err != nil {
 		return View{}, err
 	}
+	if p.Observe {
+		return View{}, ErrObserving
+	}
+	if p.ReasonRequired && q.Why == "" {
+		return View{}, ErrReason
+	}
 	if may, _, next := p.Hours.May(time.Now()); !may {
 		return View{}, &HoursError{next}
 	}
@@ -238,6 +246,9 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	var asked time.Time
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
+		if h := r.held(now); h != nil {
+			return &HeldError{*h}
+		}
 		if r.Opening == nil {
 			r.Opening, r.Failure = newOpening(p, now), nil
 			r.Opening.ID = rand.Text()
@@ -347,6 +358,9 @@ func (k *Keeper) Extend(ctx context.Context, id EndpointID, q Request) (View, er
 	if q.For, err = p.length(q.For); err != nil {
 		return View{}, err
 	}
+	if p.Observe {
+		return View{}, ErrObserving
+	}
 	if err := k.audit(ctx, id, q, "extend", q.For.String()); err != nil {
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
@@ -412,6 +426,60 @@ func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, erro
 		}
 	}
 	return k.view(t.look, t.known(r), q.Who), nil
+}
+
+// Close ends everybody's lease by an operator's order, and keeps the endpoint closed for q.For, so that nobody's page
+// opens it again at once. Closing begins; a fault in it is logged, and the beat tries again.
+func (k *Keeper) Close(ctx context.Context, id EndpointID, q Request) (View, error) {
+	p, err := k.policy(id)
+	switch {
+	case err != nil:
+		return View{}, err
+	case p.Observe:
+		return View{}, ErrObserving
+	case q.For <= 0 || q.For > holdMax:
+		return View{}, fmt.Errorf("%w: an order to close lasts up to %s", ErrBadRequest, holdMax)
+	}
+	if err := k.audit(ctx, id, q, "close", q.For.String()); err != nil {
+		k.c.Log.Error("audit entry lost", "endpoint_id", id, "action", "close", "err", err)
+	}
+	r, err := k.amend(ctx, id, func(r *Record) error {
+		now := time.Now()
+		r.Hold = &Hold{By: q.Who.Subject, Name: q.Who.Name, Why: q.Why, Since: now, Until: now.Add(q.For)}
+		return nil
+	})
+	if err != nil {
+		return View{}, err
+	}
+	t, err := k.turn(ctx, id, Observation{}, 0)
+	if err != nil {
+		k.c.Log.Error("closing is tried again by the beat", "endpoint_id", id, "err", err)
+		if t.look.At.IsZero() {
+			return k.View(ctx, id, q.Who)
+		}
+	}
+	return k.view(t.look, t.known(r), q.Who), nil
+}
+
+// Release ends an operator's order to keep the endpoint closed before its time. ErrNoLease when there is none.
+func (k *Keeper) Release(ctx context.Context, id EndpointID, q Request) (View, error) {
+	if _, err := k.policy(id); err != nil {
+		return View{}, err
+	}
+	if err := k.audit(ctx, id, q, "release", ""); err != nil {
+		return View{}, fmt.Errorf("audit: %w", err)
+	}
+	_, err := k.amend(ctx, id, func(r *Record) error {
+		if r.held(time.Now()) == nil {
+			return fmt.Errorf("%w: nobody keeps it closed", ErrNoLease)
+		}
+		r.Hold = nil
+		return nil
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return k.View(ctx, id, q.Who)
 }
 
 // Entries returns the newest audit entries of an endpoint.
@@ -646,11 +714,14 @@ func (t *turn) write(ctx context.Context) {
 func (t *turn) act(ctx context.Context) error {
 	var faults error
 	for _, s := range t.decision.Steps {
+		if t.policy.Observe {
+			break // decided, and said; nothing is changed
+		}
 		if err := t.step(ctx, s); err != nil {
 			faults = errors.Join(faults, fmt.Errorf("%s: %w", s, err))
 		}
 	}
-	if len(t.decision.Steps) > 0 {
+	if len(t.decision.Steps) > 0 && !t.policy.Observe {
 		t.look.At = time.Now()
 		t.k.saveLook(ctx, t.look)
 		t.decision.State, t.decision.Reason = t.now()
@@ -886,6 +957,10 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	if may, _, next := p.Hours.May(now); !may {
 		v.OpenFrom = next
 	}
+	if h := r.held(now); h != nil && h.Until.After(v.OpenFrom) {
+		v.OpenFrom = h.Until
+	}
+	v.Observed = p.Observe
 	for _, l := range r.Live(now) {
 		if l.Subject == who.Subject {
 			v.Mine = l

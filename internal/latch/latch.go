@@ -161,6 +161,9 @@ var (
 	ErrNoLease     = errors.New("you hold no lease")             // extend and done need one
 	ErrTooLong     = errors.New("longer than the policy allows") // a lease's length
 	ErrBadRequest  = errors.New("not a valid request")
+	ErrReason      = errors.New("a reason is required")                          // policy wants one for every lease
+	ErrObserving   = errors.New("the endpoint is only observed")                 // policy lets nobody change it here
+	ErrHeld        = errors.New("an operator has closed it and keeps it closed") // the chain holds a *HeldError
 )
 
 // Fault is an answer of AWS that is not the one hoped for: which service, its code and its message, for people to

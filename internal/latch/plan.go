@@ -169,7 +169,7 @@ func (m *memory) openings() {
 			m.r.Leases = append(m.r.Leases, Lease{Subject: ByHandSubject, Since: m.now, Asked: m.now, Until: m.now.Add(m.p.LeaseDefault)})
 		}
 		m.note("adopt", string(m.p.ByHand), string(StateOff), string(unknown[0].ID))
-	case o == nil && len(m.r.Live(m.now)) > 0 && !m.p.Hours.over(m.now):
+	case o == nil && len(m.r.Live(m.now)) > 0 && m.may():
 		// A wish that waited for a closing to finish.
 		m.begin()
 	case o != nil && m.over():
@@ -182,11 +182,14 @@ func (m *memory) openings() {
 		m.r.Disarm = append(m.r.Disarm, m.r.Ended...)
 		m.r.Opening = nil
 		m.r.dropLease(ByHandSubject)
-		if len(m.r.Live(m.now)) > 0 && !m.p.Hours.over(m.now) {
+		if len(m.r.Live(m.now)) > 0 && m.may() {
 			m.begin()
 		}
 	}
 }
+
+// may is false while nobody's lease may live: outside hours that close, and under an operator's hold.
+func (m *memory) may() bool { return !m.p.Hours.over(m.now) && m.r.held(m.now) == nil }
 
 func (m *memory) begin() { m.r.Opening, m.r.Failure = newOpening(m.p, m.now), nil }
 
@@ -267,6 +270,10 @@ func (o *Opening) keep(id AssociationID, k Kept) {
 	o.Associations[id] = k
 }
 
+// marksMax is how many connections are measured one by one. DynamoDB takes items of 400 KB, and an endpoint has tens of
+// thousands of connections at most ("Client VPN quotas").
+const marksMax = 1000
+
 // traffic measures bytes on active connections against the floor that keep-alives stay under. A connection that ended
 // an hour ago is still reported, and does not count.
 func (m *memory) traffic() {
@@ -276,6 +283,10 @@ func (m *memory) traffic() {
 	for _, c := range m.o.Connections {
 		if c.Status != Active {
 			continue
+		}
+		if len(counters) == marksMax {
+			moved = true // so many clients are people at work; counting each would outgrow the record
+			break
 		}
 		counters[c.ID] = c.Bytes
 		// A counter below its mark belongs to a connection that began anew.
@@ -329,11 +340,15 @@ func (m *memory) leases() {
 		}
 	}
 	m.r.Leases = m.r.Live(m.now)
-	if n := len(m.r.Leases); n > 0 && m.p.Hours.over(m.now) {
-		m.note("lease.lapse", string(ClosingHours), fmt.Sprint(n), "0")
+	if n := len(m.r.Leases); n > 0 && !m.may() {
+		why := ClosingHours
+		if m.r.held(m.now) != nil {
+			why = ClosingHeld
+		}
+		m.note("lease.lapse", string(why), fmt.Sprint(n), "0")
 		m.r.Leases = nil
 		if o != nil {
-			m.close(ClosingHours)
+			m.close(why)
 		}
 	}
 	if o == nil {
@@ -529,11 +544,20 @@ func (m *memory) verdict() {
 	m.r.Opening.Done = false
 	if !want {
 		m.close(reason.Code)
+	} else {
+		m.r.Opening.Would = ""
 	}
 }
 
 func (m *memory) close(why Code) {
 	if m.r.Opening.ClosingFor != "" {
+		return
+	}
+	if m.p.Observe {
+		if m.r.Opening.Would != why {
+			m.note("would.close", string(why), "", "")
+		}
+		m.r.Opening.Would = why
 		return
 	}
 	m.r.Opening.ClosingFor = why
@@ -549,6 +573,9 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		if p.ByHand == Warn && len(holding(obs)) > 0 {
 			return true, Reason{Code: OpenByHand}
 		}
+		if h := r.held(now); h != nil {
+			return false, Reason{Code: OffHeld, Until: h.Until, Message: h.Why}
+		}
 		if may, _, next := p.Hours.May(now); !may {
 			return false, Reason{Code: OffHours, Until: next}
 		}
@@ -560,12 +587,14 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		return false, Reason{Code: o.ClosingFor}
 	case !now.Before(end):
 		return false, Reason{Code: ClosingMax}
+	case r.held(now) != nil:
+		return false, Reason{Code: ClosingHeld}
 	case p.Hours.over(now):
 		return false, Reason{Code: ClosingHours}
 	case leaving(obs, r):
 		// Somebody ended it outside Nightlatch. What is still wished waits until all of it is gone, so that the opening
 		// that follows has a maximum of its own.
-		return false, Reason{Code: ClosingLease}
+		return false, Reason{Code: ClosingOutside}
 	}
 	if at := p.Hours.end(now); !at.IsZero() {
 		end = earlier(end, at)
@@ -605,7 +634,7 @@ func Plan(o Observation, r Record, p Policy, now time.Time) Decision {
 	o = complete(o, r)
 	want, reason := wanted(o, r, p, now)
 	a := assess(o, r, p)
-	d.State, d.Reason = a.state(o, r, len(r.Live(now)), want, reason)
+	d.State, d.Reason = a.state(o, r, p, len(r.Live(now)), want, reason)
 	d.Done, d.Total = a.done, a.total
 	if d.State == StateUnusable {
 		return d
@@ -737,6 +766,9 @@ func disarms(o Observation, r Record) []Step {
 }
 
 func nextLook(d Decision, r Record, p Policy, now time.Time) time.Time {
+	if d.State != StateOff && p.Observe {
+		return now.Add(time.Minute)
+	}
 	switch d.State {
 	case StateOff:
 		return time.Time{}
@@ -784,7 +816,7 @@ func assess(o Observation, r Record, p Policy) assessment {
 		k := r.Opening.Associations[x.ID]
 		done, total := routed(o, r, p, x.Subnet)
 		a.done, a.total = a.done+done, a.total+total
-		a.unarmed = a.unarmed || !k.Armed
+		a.unarmed = a.unarmed || !k.Armed && !p.Observe
 		a.up = a.up || x.Status == Associated
 		if x.Status == Associated && done == total {
 			complete++
@@ -803,8 +835,11 @@ func assess(o Observation, r Record, p Policy) assessment {
 }
 
 // state names what the endpoint is doing, and why; live counts the leases that have not ended.
-func (a assessment) state(o Observation, r Record, live int, want bool, why Reason) (State, Reason) {
+func (a assessment) state(o Observation, r Record, p Policy, live int, want bool, why Reason) (State, Reason) {
 	held, there := len(holding(o)), len(present(o))
+	if p.Observe && !want && held > 0 {
+		return StateOpen, Reason{Code: OpenWould}
+	}
 	switch {
 	case o.Status != PendingAssociate && o.Status != Available:
 		return StateUnusable, Reason{Code: UnusableStatus, Status: o.Status, Message: o.StatusMessage}
@@ -812,20 +847,20 @@ func (a assessment) state(o Observation, r Record, live int, want bool, why Reas
 		// A wish that came after the decision to close: it opens again right after.
 		return StateClosing, Reason{Code: OpeningQueued}
 	case !want && there == 0:
-		if why.Code == OffHours {
+		if why.Code == OffHours || why.Code == OffHeld {
 			return StateOff, why
 		}
 		return StateOff, Reason{Code: OffIdle}
 	case !want:
 		code := why.Code
-		if code == OffIdle || code == OffHours {
+		if code == OffIdle || code == OffHours || code == OffHeld {
 			code = ClosingLease
 		}
 		return StateClosing, Reason{Code: code}
 	case why.Code == OpenByHand:
 		return StateOpen, why
 	}
-	readyBefore := !r.Opening.ReadyAt.IsZero()
+	readyBefore := !r.Opening.ReadyAt.IsZero() || p.Observe && a.up // what it lacks there, nobody is about to add
 	switch {
 	case a.ready, readyBefore && !a.missing && a.done == a.total && a.served && a.grouped:
 		return StateOpen, why

@@ -124,6 +124,29 @@ func TestPlan(t *testing.T) {
 		"the hours ended under a lease, and do not close: nothing": {open, func(s *scene) {
 			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 8 * 60, 12 * 60}}}
 		}, latch.StateOpen, latch.OpenLease, ""},
+		"an operator keeps it closed: it says until when": {off, func(s *scene) {
+			s.r.Hold = &latch.Hold{By: "op", Why: "works on the network", Until: noon.Add(time.Hour)}
+		}, latch.StateOff, latch.OffHeld, ""},
+		"an operator's order is over: nothing": {off, func(s *scene) {
+			s.r.Hold = &latch.Hold{By: "op", Until: noon}
+		}, latch.StateOff, latch.OffIdle, ""},
+		"an operator closes it: disassociate": {open, func(s *scene) {
+			s.noLease(0)
+			s.r.Hold = &latch.Hold{By: "op", Until: noon.Add(time.Hour)}
+		}, latch.StateClosing, latch.ClosingHeld, "disassociate cvpn-assoc-a"},
+		"somebody ended it outside: what is left goes too": {open, func(s *scene) {
+			s.noLease(0)
+			s.o.Associations[0].Status = latch.Disassociating
+		}, latch.StateClosing, latch.ClosingOutside, ""},
+		"only observed, and the lease ended: it says what would happen": {open, func(s *scene) {
+			s.noLease(time.Hour)
+			s.p.Observe = true
+			s.kept(assocA, func(k *latch.Kept) { k.Armed = false })
+		}, latch.StateOpen, latch.OpenWould, "disassociate cvpn-assoc-a"},
+		"only observed, and somebody needs it: open without a switch": {open, func(s *scene) {
+			s.p.Observe = true
+			s.kept(assocA, func(k *latch.Kept) { k.Armed = false })
+		}, latch.StateOpen, latch.OpenLease, "arm cvpn-assoc-a 23:02"},
 		"nobody wants it: nothing": {off, nil, latch.StateOff, latch.OffIdle, ""},
 		"a wish: associate the first subnet": {wished, nil, latch.StateOpening, latch.OpeningAssociating,
 			"associate subnet-a O-subnet-a-0"},

@@ -24,6 +24,11 @@ type Policy struct {
 	LeaseChoices []time.Duration // what the page offers, shortest first
 	LeaseMax     time.Duration   // the longest lease one request may ask for
 
+	// ReasonRequired: nobody gets a lease without saying why.
+	ReasonRequired bool
+	// Observe: decide, and say so, but change nothing at AWS.
+	Observe bool
+
 	// IdleAfter is how long traffic must have been absent before the endpoint counts as idle.
 	IdleAfter time.Duration
 	// IdleFloor is how many bytes a connection must move within IdleWindow to count as traffic: more than keep-alives do.
@@ -139,6 +144,7 @@ func (p Policy) Check() []error {
 	for _, c := range p.LeaseChoices {
 		fault(c > 0 && c <= p.LeaseMax, "lease.choices: %v is not between nothing and lease.max (%v)", c, p.LeaseMax)
 	}
+	fault(!p.ReasonRequired || p.OnVisit != VisitOpens, "on_visit: a visit that opens gives no reason, and lease.reason wants one")
 	fault(slices.Contains([]ByHand{Adopt, Warn, Close}, p.ByHand), "by_hand: %q is none of adopt, warn, close", p.ByHand)
 	fault(slices.Contains([]OnVisit{VisitLooks, VisitOpens}, p.OnVisit), "on_visit: %q is none of look, open", p.OnVisit)
 	return faults

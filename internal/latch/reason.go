@@ -11,6 +11,7 @@ const (
 	// The endpoint is off.
 	OffIdle  Code = "off"       // nobody wants it
 	OffHours Code = "off.hours" // nobody may open it before Until
+	OffHeld  Code = "off.held"  // an operator keeps it closed until Until; Message is why
 	// It is opening.
 	OpeningAssociating Code = "opening.associating" // AWS connects the network
 	OpeningRoutes      Code = "opening.routes"      // routes are being restored: Done of Total
@@ -21,28 +22,31 @@ const (
 	// It is open.
 	OpenLease   Code = "open.lease"   // a lease lives until Until
 	OpenTraffic Code = "open.traffic" // no lease, but traffic, until Until at most
+	OpenWould   Code = "open.would"   // only observed: it would be closed now
 	OpenByHand  Code = "open.byhand"  // somebody opened it outside Nightlatch, and policy says to leave it
 	// Open, but not as it should be.
 	DegradedRoutes      Code = "degraded.routes"      // routes are missing: Done of Total
 	DegradedGroups      Code = "degraded.groups"      // the security groups are not the declared ones
 	DegradedAssociation Code = "degraded.association" // a subnet is missing
 	// It is closing.
-	ClosingDone   Code = "closing.done"   // the last person said so
-	ClosingLease  Code = "closing.lease"  // the last lease ended
-	ClosingIdle   Code = "closing.idle"   // no lease and no traffic
-	ClosingUnused Code = "closing.unused" // nobody connected
-	ClosingMax    Code = "closing.max"    // the absolute maximum
-	ClosingHours  Code = "closing.hours"  // the hours in which it may be open ended
-	ClosingByHand Code = "closing.byhand" // opened outside Nightlatch, and policy says to close
-	ClosingSwitch Code = "closing.switch" // the dead-man's switch could not be made
+	ClosingDone    Code = "closing.done"    // the last person said so
+	ClosingLease   Code = "closing.lease"   // the last lease ended
+	ClosingIdle    Code = "closing.idle"    // no lease and no traffic
+	ClosingUnused  Code = "closing.unused"  // nobody connected
+	ClosingMax     Code = "closing.max"     // the absolute maximum
+	ClosingHours   Code = "closing.hours"   // the hours in which it may be open ended
+	ClosingHeld    Code = "closing.held"    // an operator closes it
+	ClosingOutside Code = "closing.outside" // somebody ended it outside Nightlatch
+	ClosingByHand  Code = "closing.byhand"  // opened outside Nightlatch, and policy says to close
+	ClosingSwitch  Code = "closing.switch"  // the dead-man's switch could not be made
 	// It cannot be used: EC2 says Status.
 	UnusableStatus Code = "unusable"
 )
 
 // Codes is the closed list, in the order above.
 var Codes = []Code{
-	OffIdle, OffHours, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenByHand,
-	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingHours, ClosingByHand, ClosingSwitch, UnusableStatus,
+	OffIdle, OffHours, OffHeld, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenWould, OpenByHand,
+	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingHours, ClosingHeld, ClosingOutside, ClosingByHand, ClosingSwitch, UnusableStatus,
 }
 
 // Reason is a code with its parameters; which are set depends on the code.

@@ -1,6 +1,7 @@
 package latch
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -16,6 +17,8 @@ type Record struct {
 	Leases  []Lease `json:"leases,omitempty"`
 	// Opening is set from the first wish until nothing is associated any more.
 	Opening *Opening `json:"opening,omitempty"`
+	// Hold keeps the endpoint closed for a time, by an operator's order; nil without one.
+	Hold *Hold `json:"hold,omitempty"`
 	// Learned are routes that people added while an opening was ready; they are restored at the next.
 	Learned []Learned `json:"learned,omitempty"`
 	// Groups are the security groups that the last opening had, in order: the next one gets them unless policy declares
@@ -57,6 +60,33 @@ type Lease struct {
 	Until   time.Time `json:"until"`
 }
 
+// Hold is an operator's order that the endpoint be closed. It always has an end.
+type Hold struct {
+	By    Subject   `json:"by"`
+	Name  string    `json:"name,omitempty"`
+	Why   string    `json:"why,omitempty"`
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+}
+
+// held returns the hold that is in force at now, or nil.
+func (r Record) held(now time.Time) *Hold {
+	if r.Hold != nil && now.Before(r.Hold.Until) {
+		return r.Hold
+	}
+	return nil
+}
+
+// HeldError says until when an operator keeps the endpoint closed, and why.
+type HeldError struct{ Hold Hold }
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%s until %s: %s", ErrHeld, e.Hold.Until.UTC().Format(time.RFC3339), e.Hold.Why)
+}
+
+// Unwrap makes it an ErrHeld.
+func (e *HeldError) Unwrap() error { return ErrHeld }
+
 // ByHandSubject holds the lease of an opening that nobody made through Nightlatch.
 const ByHandSubject Subject = "opened-by-hand"
 
@@ -97,6 +127,8 @@ type Opening struct {
 	MarkedAt time.Time               `json:"markedAt,omitzero"`
 	// Done: the last lease was given up, and nobody has looked yet whether somebody else is working.
 	Done bool `json:"done,omitempty"`
+	// Would is why an endpoint that is only observed would be closed now; empty while it would not.
+	Would Code `json:"would,omitempty"`
 	// ClosingFor is why the latch decided to close; empty while it keeps the endpoint open. The decision is saved
 	// before the first association is ended, and is final: a wish that is saved later waits for the next opening, one
 	// that was saved earlier has made the save of the decision fail.
@@ -168,6 +200,10 @@ func (r Record) Clone() Record {
 		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
 		o.OtherGroups, o.Stuck = slices.Clone(o.OtherGroups), slices.Clone(o.Stuck)
 		c.Opening = &o
+	}
+	if r.Hold != nil {
+		h := *r.Hold
+		c.Hold = &h
 	}
 	if r.Failure != nil {
 		f := *r.Failure

@@ -15,6 +15,8 @@ type View struct {
 	Cause error
 	// Until is when the endpoint will close if nothing changes; zero when off.
 	Until time.Time
+	// Observed: Nightlatch decides about this endpoint and changes nothing.
+	Observed bool
 	// OpenFrom is when one may open or join again; zero when one may now.
 	OpenFrom time.Time
 	// Mine is the asking person's live lease; zero when there is none. Others counts other people's.

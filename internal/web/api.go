@@ -22,7 +22,8 @@ type status struct {
 	Reason       *reason       `json:"reason,omitempty"`
 	Associations []association `json:"associations"`
 	Until        time.Time     `json:"until,omitzero"`
-	OpenFrom     time.Time     `json:"openFrom,omitzero"` // when one may open or join again; left out when one may now
+	Observed     bool          `json:"observed,omitempty"` // Nightlatch only watches it
+	OpenFrom     time.Time     `json:"openFrom,omitzero"`  // when one may open or join again; left out when one may now
 	Since        time.Time     `json:"since,omitzero"`
 	ReadyAt      time.Time     `json:"readyAt,omitzero"`
 	ExtendUntil  time.Time     `json:"extendUntil,omitzero"`
@@ -91,7 +92,7 @@ func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) status {
 		Endpoint: e.Name, ID: string(e.ID), Title: e.Title, State: v.State,
 		Reason:       &reason{v.Reason, reasonText(l, v.Reason, e.Location, now)},
 		Associations: []association{},
-		Until:        v.Until, OpenFrom: v.OpenFrom, Since: v.Since, ReadyAt: v.ReadyAt, ExtendUntil: v.ExtendUntil, Clipped: v.Clipped,
+		Until:        v.Until, OpenFrom: v.OpenFrom, Observed: v.Observed, Since: v.Since, ReadyAt: v.ReadyAt, ExtendUntil: v.ExtendUntil, Clipped: v.Clipped,
 		Others: v.Others, Connections: v.Connections, Stale: v.Stale, ObservedAt: v.ObservedAt,
 		PollAfter: pollAfter(v).Milliseconds(), Now: now,
 	}

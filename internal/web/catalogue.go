@@ -82,6 +82,7 @@ var stateMark = map[latch.State]string{
 var reasonSay = map[latch.Code]text{
 	latch.OffIdle:             {"Nobody needs it at the moment.", "지금은 사용하는 사람이 없습니다.", "現在、利用者はいません。"},
 	latch.OffHours:            {"It can be turned on from {until}.", "{until}부터 켤 수 있습니다.", "{until}から開始できます。"},
+	latch.OffHeld:             {"An administrator keeps it off until {until}. {message}", "관리자가 {until}까지 꺼 두었습니다. {message}", "管理者が{until}まで停止しています。{message}"},
 	latch.OpeningAssociating:  {"AWS is connecting the network. This is the long part.", "AWS에서 네트워크를 연결하고 있습니다. 가장 오래 걸리는 단계입니다.", "AWSがネットワークを接続しています。最も時間のかかる段階です。"},
 	latch.OpeningRoutes:       {"Routes are being restored: {done} of {total}.", "경로를 복원하고 있습니다({total}개 중 {done}개 완료).", "経路を復元しています（{total}件中{done}件完了）。"},
 	latch.OpeningGroups:       {"The network's security groups are being set.", "네트워크의 보안 그룹을 설정하고 있습니다.", "ネットワークのセキュリティグループを設定しています。"},
@@ -90,6 +91,7 @@ var reasonSay = map[latch.Code]text{
 	latch.OpeningQueued:       {"AWS can't stop half-way. We'll turn it on again right after.", "끄는 중에는 되돌릴 수 없습니다. 꺼지는 대로 다시 켭니다.", "停止処理は中断できません。停止後すぐに再開します。"},
 	latch.OpenLease:           {"On until {until}.", "{until}까지 사용할 수 있습니다.", "{until}まで利用できます。"},
 	latch.OpenTraffic:         {"The time asked for has ended, but it is still in use. It stays on until {until} at most.", "신청한 시간은 끝났지만 아직 사용 중입니다. 늦어도 {until}에 꺼집니다.", "申請された時間は終わりましたが、まだ利用されています。遅くとも{until}に停止します。"},
+	latch.OpenWould:           {"Nobody seems to need it. This page only watches, so it stays on.", "사용하는 사람이 없는 것 같지만, 이 페이지는 상태만 확인하므로 계속 켜져 있습니다.", "利用者はいないようですが、このページは監視のみのため動作を続けます。"},
 	latch.OpenByHand:          {"Somebody turned it on outside this page. It stays on until they turn it off.", "이 페이지 밖에서 켜진 상태입니다. 켠 사람이 끌 때까지 유지됩니다.", "このページ以外から開始されました。開始した人が停止するまで動作します。"},
 	latch.DegradedRoutes:      {"{done} of {total} routes work. The others are being restored.", "경로 {total}개 중 {done}개가 동작합니다. 나머지를 복원하고 있습니다.", "{total}件中{done}件の経路が有効です。残りを復元しています。"},
 	latch.DegradedGroups:      {"The network's security groups are not as they should be. They are being set again.", "네트워크의 보안 그룹이 설정과 달라 다시 설정하고 있습니다.", "ネットワークのセキュリティグループが設定と異なるため、再設定しています。"},
@@ -100,6 +102,8 @@ var reasonSay = map[latch.Code]text{
 	latch.ClosingUnused:       {"Nobody connected after it was ready.", "준비된 뒤 아무도 연결하지 않았습니다.", "準備完了後、誰も接続しませんでした。"},
 	latch.ClosingMax:          {"It has been on for as long as is allowed at a time.", "한 번에 켤 수 있는 최대 시간이 지났습니다.", "一度に動作できる最長時間に達しました。"},
 	latch.ClosingHours:        {"The hours in which it may be on have ended.", "사용 가능한 시간대가 끝났습니다.", "利用可能な時間帯が終わりました。"},
+	latch.ClosingHeld:         {"An administrator is turning it off.", "관리자가 끄고 있습니다.", "管理者が停止しています。"},
+	latch.ClosingOutside:      {"Somebody turned it off outside this page.", "이 페이지 밖에서 꺼졌습니다.", "このページ以外から停止されました。"},
 	latch.ClosingByHand:       {"It was turned on outside this page, which is not allowed here.", "이 페이지 밖에서 켜졌으며, 이는 허용되지 않습니다.", "このページ以外から開始されましたが、許可されていません。"},
 	latch.ClosingSwitch:       {"The automatic switch-off could not be set, so it may not stay on.", "자동 종료 장치를 설정하지 못해 켜 둘 수 없습니다.", "自動停止を設定できなかったため、動作を続けられません。"},
 	latch.UnusableStatus:      {"AWS reports the state “{status}”. Ask your administrator.", "AWS에서 보고한 상태: {status}. 관리자에게 문의하세요.", "AWSの報告する状態：{status}。管理者にお問い合わせください。"},
@@ -118,6 +122,7 @@ var (
 	tOpenAgain   = text{"Turn on again", "다시 켜기", "もう一度開始"}
 	tJoin        = text{"Keep it on for me too", "나도 사용하기", "私も利用する"}
 	tJoinHint    = text{"If you join, it also stays on for the time you choose.", "참여하면 선택한 시간에도 유지됩니다.", "参加すると、選択した時間中も動作を続けます。"}
+	tObserved    = text{"Nightlatch only watches this VPN; it does not turn it on or off.", "Nightlatch는 이 VPN의 상태만 확인하며 켜거나 끄지 않습니다.", "NightlatchはこのVPNを監視するだけで、開始・停止はしません。"}
 	tNoJoin      = text{"You can turn it on or join from {until}.", "{until}부터 켜거나 참여할 수 있습니다.", "{until}から開始・参加できます。"}
 	tOpenHint    = text{"Turning it on usually takes {left}.", "켜는 데 보통 {left} 걸립니다.", "開始まで通常{left}かかります。"}
 	tBetween     = text{"{from} to {to}", "{from}~{to}", "{from}～{to}"}
@@ -203,6 +208,15 @@ var (
 	wNotReady = words{
 		text{"The VPN cannot be turned on now", "지금은 VPN을 켤 수 없습니다", "現在VPNを開始できません"},
 		text{"It must be off and complete at AWS; it is: {state}. Ask your administrator.", "AWS에서 켤 수 있는 상태가 아닙니다. 현재 상태: {state}. 관리자에게 문의하세요.", "AWS側で開始できる状態ではありません。現在の状態：{state}。管理者にお問い合わせください。"}}
+	wReason = words{
+		text{"A reason is needed", "사유를 입력해야 합니다", "理由が必要です"},
+		text{"Go back and write in one line what you need it for.", "뒤로 가서 사용 목적을 한 줄로 입력하세요.", "戻って、利用目的を1行で入力してください。"}}
+	wObserving = words{
+		text{"This VPN is only watched here", "이 VPN은 상태만 확인할 수 있습니다", "このVPNは監視のみです"},
+		text{"Nightlatch does not turn it on or off. Ask your administrator.", "Nightlatch로 켜거나 끌 수 없습니다. 관리자에게 문의하세요.", "Nightlatchでは開始・停止できません。管理者にお問い合わせください。"}}
+	wHeld = words{
+		text{"An administrator keeps it off", "관리자가 꺼 두었습니다", "管理者が停止しています"},
+		text{"It can be turned on from {next}, or when the administrator allows it again.", "{next} 이후 또는 관리자가 다시 허용하면 켤 수 있습니다.", "{next}以降、または管理者が再び許可したときに開始できます。"}}
 	wHours = words{
 		text{"Not at this hour", "지금은 사용 가능한 시간대가 아닙니다", "現在は利用可能な時間帯ではありません"},
 		text{"It can be turned on from {next}. Your administrator sets the hours.", "{next}부터 켤 수 있습니다. 시간대는 관리자가 정합니다.", "{next}から開始できます。時間帯は管理者が設定しています。"}}
@@ -233,7 +247,8 @@ var (
 // without its words does not compile.
 type labels struct {
 	Skip, CheckAgain, Languages, SignedInAs, SignOut, SignInAgain string
-	Expired, Offline, Paused, Reason, ReasonHint, Words           string
+	Expired, Offline, Paused, Reason, ReasonMust                  string
+	ReasonHint, Words                                             string
 	Step, Started, YourEnd, Portal, Cancel, Countdown, Back       string
 	StepDone, StepNow, StepNext, RequestID, Endpoints, AllOfThem  string
 }
@@ -251,6 +266,7 @@ func labelsIn(l lang) labels {
 		s(text{"We can't check right now; trying again. This is how it was at", "지금 확인할 수 없어 다시 시도하고 있습니다. 마지막 확인 시각:", "現在確認できないため再試行しています。最終確認時刻："}), // Offline
 		s(text{"Paused. Press to check again", "일시 중지되었습니다. 눌러서 다시 확인", "一時停止中です。押すと再確認します"}),                                                          // Paused
 		s(text{"Reason (optional)", "사유(선택)", "理由（任意）"}),                                                         // Reason
+		s(text{"Reason (required)", "사유(필수)", "理由（必須）"}),                                                         // ReasonMust
 		s(text{"Others with access to the records can read it.", "기록을 볼 수 있는 사람에게 표시됩니다.", "記録を閲覧できる人に表示されます。"}), // ReasonHint
 		s(text{"What AWS said", "AWS 메시지", "AWSのメッセージ"}),                                                         // Words
 		s(text{"Steps", "진행 단계", "進行状況"}),                                                                        // Step
@@ -342,7 +358,7 @@ func (h *handler) language(w http.ResponseWriter, r *http.Request) lang {
 }
 
 func reasonText(l lang, r latch.Reason, loc *time.Location, now time.Time) string {
-	return reasonSay[r.Code].say(l, "{until}", clock(l, r.Until, loc, now), "{done}", fmt.Sprint(r.Done), "{total}", fmt.Sprint(r.Total), "{status}", string(r.Status))
+	return strings.TrimSpace(reasonSay[r.Code].say(l, "{until}", clock(l, r.Until, loc, now), "{done}", fmt.Sprint(r.Done), "{total}", fmt.Sprint(r.Total), "{status}", string(r.Status), "{message}", r.Message))
 }
 
 // clock is a time as people of that language write it, with the zone's name, and with the date unless it is today.

@@ -64,7 +64,8 @@ type timeLine struct{ Label, ISO, Text, Relative string }
 
 type form struct {
 	Action, Button, Legend, Hint string
-	Primary, AskReason           bool
+	Primary                      bool
+	AskReason, MustReason        bool
 	Choices                      []choice
 }
 
@@ -209,17 +210,21 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 	if v.State == latch.StateUnusable {
 		return ep
 	}
+	if v.Observed {
+		line(tObserved)
+		return ep
+	}
 	if !held {
 		if v.Others > 0 {
 			ep.Lines = append(ep.Lines, tOthers.count(l, v.Others))
 		}
 		if !v.OpenFrom.IsZero() {
-			if v.Reason.Code != latch.OffHours { // else the page says so already
+			if v.Reason.Code != latch.OffHours && v.Reason.Code != latch.OffHeld { // else the page says so already
 				ep.Lines = append(ep.Lines, tNoJoin.say(l, "{until}", at(v.OpenFrom)))
 			}
 			return ep
 		}
-		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l, "{left}", between(l, v.Usual)), Primary: true, AskReason: true}
+		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l, "{left}", between(l, v.Usual)), Primary: true, AskReason: true, MustReason: e.Policy.ReasonRequired}
 		switch v.State {
 		case latch.StateOpening, latch.StateOpen, latch.StateDegraded:
 			ep.Open.Button, ep.Open.Hint = tJoin.say(l), tJoinHint.say(l)

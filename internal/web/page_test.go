@@ -34,6 +34,7 @@ type scene struct {
 	err    error // of View
 	signin error
 	visit  bool // a person navigates, and the policy opens on visit
+	reason bool // the policy wants one
 	list   bool // several endpoints
 	path   string
 	status int
@@ -82,6 +83,17 @@ func scenes() map[string]scene {
 		"ready-of-others-after-hours": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
 			running(v, now)
 			v.Others, v.OpenFrom = 1, now.Add(17*time.Hour)
+		})},
+		"off-held": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffHeld, Message: "工事 공사"}), func(v *latch.View, now time.Time) {
+			v.OpenFrom = now.Add(time.Hour)
+			v.Reason.Until = v.OpenFrom
+		})},
+		"off-reason": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), func(v *latch.View, now time.Time) {
+			v.Usual = latch.Range{From: 4 * time.Minute, To: 11 * time.Minute}
+		}), reason: true},
+		"observed": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenWould}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			v.Observed, v.Until = true, time.Time{}
 		})},
 		"off-visit": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), visit: true},
 		"off-failed": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), func(v *latch.View, now time.Time) {
@@ -173,6 +185,7 @@ func show(t *testing.T, s scene, l lang) (body string, size int) {
 			if s.signin != nil {
 				c.Authenticate = func(*http.Request) (latch.Principal, error) { return latch.Principal{}, s.signin }
 			}
+			c.Endpoints[0].Policy.ReasonRequired = s.reason
 			if s.visit {
 				c.Endpoints[0].Policy.OnVisit = latch.VisitOpens
 			}

@@ -67,6 +67,9 @@ var table = []problem{
 	{errInput, http.StatusBadRequest, "bad-request", wBadRequest, 0},
 	{latch.ErrBadRequest, http.StatusBadRequest, "bad-request", wBadRequest, 0},
 	{latch.ErrTooLong, http.StatusBadRequest, "too-long", wTooLong, 0},
+	{latch.ErrReason, http.StatusBadRequest, "reason-required", wReason, 0},
+	{latch.ErrObserving, http.StatusConflict, "observed", wObserving, 0},
+	{latch.ErrHeld, http.StatusConflict, "held", wHeld, 0},
 	{latch.ErrHours, http.StatusConflict, "outside-hours", wHours, 0},
 	{latch.ErrNoLease, http.StatusConflict, "no-lease", wNoLease, 0},
 	{latch.ErrNotReady, http.StatusConflict, "not-usable", wNotReady, 0},
@@ -139,6 +142,11 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 		now := time.Now()
 		d.Next, p.retry = hours.Next, hours.Next.Sub(now)
 		args[11] = clock(v.lang, hours.Next, v.endpoint.Location, now)
+	}
+	if held, ok := errors.AsType[*latch.HeldError](err); ok && v.endpoint != nil {
+		now := time.Now()
+		d.Next, p.retry = held.Hold.Until, held.Hold.Until.Sub(now)
+		args[11] = clock(v.lang, held.Hold.Until, v.endpoint.Location, now)
 	}
 	if args[9] == "" {
 		args[9] = "?"

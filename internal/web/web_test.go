@@ -408,6 +408,7 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 		"ErrBusy": latch.ErrBusy, "ErrNotFound": latch.ErrNotFound, "ErrRefused": latch.ErrRefused, "ErrUnavailable": latch.ErrUnavailable,
 		"ErrTooEarly": latch.ErrTooEarly, "ErrConflict": latch.ErrConflict, "ErrNotReady": latch.ErrNotReady, "ErrNoLease": latch.ErrNoLease,
 		"ErrTooLong": latch.ErrTooLong, "ErrBadRequest": latch.ErrBadRequest, "ErrHours": latch.ErrHours,
+		"ErrReason": latch.ErrReason, "ErrObserving": latch.ErrObserving, "ErrHeld": latch.ErrHeld,
 		"ErrNoToken": signin.ErrNoToken, "ErrToken": signin.ErrToken, "ErrKeyServer": signin.ErrKeyServer,
 	}
 	found := 0
