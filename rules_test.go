@@ -44,6 +44,8 @@ var imports = []struct {
 		"as clientvpn"},
 	{"internal/deadman", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
 		"as clientvpn"},
+	{"internal/notify", "internal/latch", "",
+		"as clientvpn"},
 	{"internal/signin", "internal/latch", "",
 		"as clientvpn; and who a person is must not depend on what they ask for"},
 	{"internal/config", "internal/latch", "",
@@ -70,7 +72,7 @@ var imports = []struct {
 	{"internal/standin/lambda", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/signin internal/store internal/web " +
+	{"cmd/nightlatch", "internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/switches internal/standin/wiretap", "",
@@ -121,7 +123,7 @@ var standardOnly = map[string]string{
 // lambdaBuild is all that the Lambda build may consist of: our packages, and modules from outside. A stand-in, the
 // command line or deployment code in it would be attack surface and cold start for nothing.
 var lambdaBuild = []string{
-	"cmd/nightlatch", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/signin",
+	"cmd/nightlatch", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/signin",
 	"internal/store", "internal/web",
 	"github.com/aws/aws-lambda-go", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/credentials",
 	"github.com/aws/aws-sdk-go-v2/internal/configsources", "github.com/aws/aws-sdk-go-v2/internal/endpoints/v2",

@@ -34,13 +34,16 @@ const (
 	withdrawFor = 2 * time.Second
 )
 
-// Config is what a Keeper works with. Every field is required.
+// Config is what a Keeper works with. Every field but Notify is required.
 type Config struct {
 	VPN       VPN
 	Store     Store
 	Deadman   Deadman
 	Endpoints map[EndpointID]Policy
 	Log       *slog.Logger
+	// Notify sends one message to people who have no page open; nil: there is no such channel. An error is tried again
+	// unless it is marked by Never. It must not last longer than its context.
+	Notify func(ctx context.Context, n Notice) error
 }
 
 // Keeper performs what Plan decides. Its methods may be called at any time, from any number of processes at once:
@@ -68,10 +71,13 @@ func New(c Config) (*Keeper, error) {
 	return &Keeper{c: c}, errors.Join(faults...)
 }
 
-// Reconcile looks at the endpoint, plans, and takes the steps. The error joins what went wrong in single steps; the
+// Reconcile looks at the endpoint, plans, takes the steps, and sends the messages that are due. The error joins what went wrong in single steps; the
 // steps that could be taken were.
 func (k *Keeper) Reconcile(ctx context.Context, id EndpointID) (Decision, error) {
 	t, err := k.turn(ctx, id, Observation{}, k.c.Endpoints[id].LookEvery)
+	if t.record.Version > 0 {
+		t.deliver(ctx)
+	}
 	return t.decision, err
 }
 
@@ -640,6 +646,14 @@ func (t *turn) remember(ctx context.Context) error {
 			}
 		}
 		next, entries := Remember(t.look, r, t.policy, time.Now())
+		if t.k.c.Notify == nil {
+			next.Outbox = r.Outbox
+		}
+		for i := range next.Outbox {
+			if next.Outbox[i].ID == "" {
+				next.Outbox[i].ID = rand.Text()
+			}
+		}
 		if next.Opening != nil && next.Opening.ID == "" {
 			next.Opening.ID = rand.Text()
 		}
@@ -953,6 +967,9 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	}
 	if d.State != StateOff {
 		v.Until = d.Reason.Until
+		for _, w := range p.Warn {
+			v.Soon = v.Soon || d.State != StateOpening && !v.Until.IsZero() && v.Until.Sub(now) <= w
+		}
 	}
 	if may, _, next := p.Hours.May(now); !may {
 		v.OpenFrom = next

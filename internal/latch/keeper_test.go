@@ -35,6 +35,7 @@ type world struct {
 	store    *latchtest.Store
 	switches *latchtest.Deadman
 	policy   latch.Policy
+	notify   func(context.Context, latch.Notice) error
 	over     latch.VPN // what the keeper sees of vpn, if not vpn itself
 	keeper   *latch.Keeper
 	stop     context.CancelFunc
@@ -71,7 +72,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) start() {
 	w.Helper()
-	k, err := latch.New(latch.Config{VPN: cmp.Or(w.over, latch.VPN(w.vpn)), Store: w.store, Deadman: w.switches, Log: slog.New(slog.DiscardHandler),
+	k, err := latch.New(latch.Config{VPN: cmp.Or(w.over, latch.VPN(w.vpn)), Store: w.store, Deadman: w.switches, Notify: w.notify, Log: slog.New(slog.DiscardHandler),
 		Endpoints: map[latch.EndpointID]latch.Policy{office: w.policy}})
 	if err != nil {
 		w.Fatal(err)

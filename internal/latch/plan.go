@@ -75,6 +75,7 @@ func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry
 		m.routes()
 		m.verdict()
 		m.lengths()
+		m.warnings()
 	} else {
 		m.leases()
 	}
@@ -174,6 +175,9 @@ func (m *memory) openings() {
 		m.begin()
 	case o != nil && m.over():
 		m.note("closed", string(o.ClosingFor), "", "")
+		if !o.ReadyAt.IsZero() && !m.p.Observe {
+			m.tell(Notice{Kind: NoticeClosed, Reason: o.ClosingFor})
+		}
 		if !o.ClosingAt.IsZero() {
 			m.r.took(PhaseClose, m.now.Sub(o.ClosingAt))
 		}
@@ -239,6 +243,7 @@ func (m *memory) associations() {
 		if a.Status == AssociationFailed && !k.Over {
 			k.Over = true
 			m.r.Failure = &Failure{At: m.now, Step: "associate " + string(a.Subnet), Why: cmp.Or(a.Message, "AWS gave no reason")}
+			m.tell(Notice{Kind: NoticeFailed, Words: cmp.Or(a.Message, "AWS gave no reason")})
 			m.note("association.failed", a.Message, string(a.Subnet), string(a.ID))
 		}
 		o.keep(a.ID, k)
@@ -432,6 +437,7 @@ func (m *memory) routes() {
 				m.r.took(PhaseRoutes, m.now.Sub(o.UpAt))
 			}
 			m.note("ready", "", "", "")
+			m.tell(Notice{Kind: NoticeReady})
 		}
 	}
 }

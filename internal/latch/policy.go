@@ -48,6 +48,8 @@ type Policy struct {
 	// Hours are when one may open; nil is always.
 	Hours *Hours
 
+	// Warn are how long before its end people are told, on the page and by message; none: never.
+	Warn []time.Duration
 	// Typical is how long phases take before this endpoint has a past of its own; a phase that is missing takes what
 	// people report of AWS.
 	Typical map[Phase]Range
@@ -96,6 +98,7 @@ func DefaultPolicy() Policy {
 		UnusedAfter:  20 * time.Minute,
 		AbsoluteMax:  12 * time.Hour,
 		LookEvery:    10 * time.Second,
+		Warn:         []time.Duration{15 * time.Minute, 5 * time.Minute},
 		ByHand:       Adopt,
 		OnVisit:      VisitLooks,
 	}
@@ -121,6 +124,9 @@ func (p Policy) Check() []error {
 	fault(len(p.Groups) <= groupsMax, "security_groups: %d are named, and a target network takes at most %d", len(p.Groups), groupsMax)
 	for i, g := range p.Groups {
 		fault(!slices.Contains(p.Groups[:i], g), "security_groups: %s is named twice", g)
+	}
+	for _, w := range p.Warn {
+		fault(w > 0, "warn: %v is not before the end", w)
 	}
 	faults = append(faults, p.Hours.check()...)
 	for _, phase := range Phases {

@@ -156,6 +156,7 @@ func (m *memory) lengths() {
 	}
 	if estimate(phase, since, m.now, m.r.Past[phase], m.p.typical(phase)).Stuck {
 		o.Stuck = append(o.Stuck, phase)
+		m.tell(Notice{Kind: NoticeStuck, Phase: phase})
 		m.note("stuck", string(phase), "", m.now.Sub(since).Round(time.Second).String())
 	}
 }

@@ -34,6 +34,9 @@ type Record struct {
 	LookedAt time.Time `json:"lookedAt,omitzero"`
 	// Failure is why the last attempt to open did not succeed; nil when it did.
 	Failure *Failure `json:"failure,omitempty"`
+	// Outbox are messages that are not sent yet, DeadLetters the latest that never were.
+	Outbox      []Notice `json:"outbox,omitempty"`
+	DeadLetters []Notice `json:"deadLetters,omitempty"`
 	// Journal holds what the latch found or decided and the audit does not have yet: saved with the change itself, so
 	// that a process which dies between the two loses nothing.
 	Journal []Entry `json:"journal,omitempty"`
@@ -127,6 +130,11 @@ type Opening struct {
 	MarkedAt time.Time               `json:"markedAt,omitzero"`
 	// Done: the last lease was given up, and nobody has looked yet whether somebody else is working.
 	Done bool `json:"done,omitempty"`
+	// EndsAt is the end that warnings are about, Warned the smallest distance that needs no more warning for it; Overtime:
+	// people were told that traffic alone keeps it open.
+	EndsAt   time.Time     `json:"endsAt,omitzero"`
+	Warned   time.Duration `json:"warned,omitempty"`
+	Overtime bool          `json:"overtime,omitempty"`
 	// Would is why an endpoint that is only observed would be closed now; empty while it would not.
 	Would Code `json:"would,omitempty"`
 	// ClosingFor is why the latch decided to close; empty while it keeps the endpoint open. The decision is saved
@@ -191,6 +199,7 @@ func (r Record) Clone() Record {
 	c.Leases = slices.Clone(r.Leases)
 	c.Learned, c.Groups = slices.Clone(r.Learned), slices.Clone(r.Groups)
 	c.Ended, c.Disarm, c.Journal = slices.Clone(r.Ended), slices.Clone(r.Disarm), slices.Clone(r.Journal)
+	c.Outbox, c.DeadLetters = slices.Clone(r.Outbox), slices.Clone(r.DeadLetters)
 	c.Past = maps.Clone(r.Past)
 	for phase, past := range c.Past {
 		c.Past[phase] = slices.Clone(past)

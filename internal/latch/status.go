@@ -19,6 +19,8 @@ type View struct {
 	Observed bool
 	// OpenFrom is when one may open or join again; zero when one may now.
 	OpenFrom time.Time
+	// Soon: it ends within the longest of the distances at which policy warns.
+	Soon bool
 	// Mine is the asking person's live lease; zero when there is none. Others counts other people's.
 	Mine   Lease
 	Others int
