@@ -35,6 +35,7 @@ var sabotages = []fault{
 	{"scheduler", "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made", "scheduler", 0},
 	{"association", "every association ends in association-failed", "association", 0},
 	{"beat", "the schedule's calls of the beat function fail", "beat", 0},
+	{"webhook", "the webhook that tells people answers 503", "webhook", 0},
 	{"clock-cognito", "the user pool's clock is three minutes slow", "cognito", -3 * time.Minute},
 	{"clock-alb", "the load balancer's clock is ten minutes slow", "lambda", -10 * time.Minute},
 	{"clock-identity-center", "Identity Center's clock is five minutes fast", "identity-center", 5 * time.Minute},

@@ -72,6 +72,7 @@ signin:
     issuer: %s
     logout_url: %q
     sign_in_origins: [%s]
+notify: {format: slack, page: %q}
 deadman:
   group: %s
   role_arn: %s
@@ -91,9 +92,10 @@ endpoints:
     unused_after: 90s
     absolute_max: 15m
     look_every: 2s
+    warn: [1m, 20s]
     typical: {associate: %s-%s, routes: 2s-10s, close: 2s-20s}
     on_visit: %s
-`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
+`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), w.url("https", "vpn.localhost", "alb")+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
 		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit)
 	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
 }

@@ -422,6 +422,7 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 	env := map[string]string{
 		"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
 		"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
+		webhookVariable: w.url("http", "127.0.0.1", "console") + "/api/webhook",
 	}
 	building.Wait()
 	if *program == "" {
@@ -450,7 +451,7 @@ func (w *world) console(vpnURL string, rotate func() error) (*console.Console, e
 		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
 		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(rotate), Unconfirmed: w.unconfirmed(),
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
-		Ring:  w.ring, Decoded: w.tap.Last, Phone: w.clocks["clock-phone"], StateFile: w.file("console"), Log: w.log,
+		Ring:  w.ring, Decoded: w.tap.Last, Deaf: func() bool { return w.broken("webhook") }, Phone: w.clocks["clock-phone"], StateFile: w.file("console"), Log: w.log,
 	})
 }
 

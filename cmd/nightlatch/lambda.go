@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/nightlatch/nightlatch/internal/clientvpn"
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/deadman"
 	"github.com/nightlatch/nightlatch/internal/lambdahost"
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/notify"
 	"github.com/nightlatch/nightlatch/internal/signin"
 	"github.com/nightlatch/nightlatch/internal/store"
 	"github.com/nightlatch/nightlatch/internal/web"
@@ -92,7 +94,40 @@ func newKeeper(c *config.Config, env func(string) string, client *http.Client, l
 	for _, e := range c.Endpoints {
 		policies[e.ID] = e.Policy
 	}
-	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log})
+	tell, err := newNotify(c, env, client)
+	if err != nil {
+		return nil, err
+	}
+	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log, Notify: tell})
+}
+
+// webhookVariable holds the webhook's address. It is a secret, so it is not in the configuration file.
+const webhookVariable = "NIGHTLATCH_WEBHOOK_URL"
+
+// newNotify makes the channel that the configuration names; nil if it names none. The front needs it too: what it finds
+// first, the beat sends.
+func newNotify(c *config.Config, env func(string) string, client *http.Client) (func(context.Context, latch.Notice) error, error) {
+	address := env(webhookVariable)
+	switch {
+	case c.Notify == nil && address == "":
+		return nil, nil
+	case c.Notify == nil:
+		return nil, fmt.Errorf("%s is set, and the configuration has no notify: add it, or unset the variable", webhookVariable)
+	case address == "":
+		return nil, fmt.Errorf("the configuration has notify: put the webhook's address into %s", webhookVariable)
+	}
+	endpoints := map[latch.EndpointID]notify.Endpoint{}
+	for _, e := range c.Endpoints {
+		endpoints[e.ID] = notify.Endpoint{Name: e.Name, Title: e.Title, Location: e.Location}
+	}
+	s, err := notify.New(notify.Config{URL: address, Format: c.Notify.Format, Language: c.Notify.Language, Page: c.Notify.Page, Endpoints: endpoints, Client: client,
+		Reason: func(code latch.Code) string {
+			return web.ReasonText(c.Notify.Language, latch.Reason{Code: code}, time.UTC, time.Now())
+		}})
+	if err != nil {
+		return nil, err
+	}
+	return s.Send, nil
 }
 
 func newFront(c *config.Config, keeper *latch.Keeper, client *http.Client, log *slog.Logger) (http.Handler, error) {

@@ -152,6 +152,7 @@ func (t *tourist) journey() []step {
 		{"client", t.disconnect},
 		{"beat", t.closes},
 		{"ec2", t.off},
+		{"webhook", t.told},
 		{"bill", t.bill},
 	}
 }
@@ -690,6 +691,30 @@ func (t *tourist) aws(service, method, path, contentType string, body []byte) ([
 		return nil, fmt.Errorf("%s: %s", resp.Status, firstLine(raw))
 	}
 	return raw, nil
+}
+
+// told looks at what came by the webhook, for those who had no page open.
+func (t *tourist) told() (string, error) {
+	late := time.Now().Add(15 * time.Second)
+	for {
+		var state struct{ Mail []struct{ Text string } }
+		if err := t.console(http.MethodGet, "state", nil, &state); err != nil {
+			return "", err
+		}
+		var ready, off bool
+		for _, m := range state.Mail {
+			ready, off = ready || strings.Contains(m.Text, "is ready"), off || strings.Contains(m.Text, "is off")
+		}
+		if ready && off {
+			return fmt.Sprintf("people were told %d times, that it was ready and that it is off among them", len(state.Mail)), nil
+		}
+		if time.Now().After(late) {
+			return "", fmt.Errorf("of the messages to people %d came, and not both that it was ready and that it is off", len(state.Mail))
+		}
+		if err := t.pause(500 * time.Millisecond); err != nil {
+			return "", err
+		}
+	}
 }
 
 func (t *tourist) bill() (string, error) {

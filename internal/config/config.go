@@ -29,9 +29,15 @@ type Config struct {
 	ALB     ALB
 	Deadman Deadman
 	// BeatFor is how long one beat may go on looking; shorter than the schedule's minute and the function's time-out.
-	BeatFor   time.Duration
+	BeatFor time.Duration
+	// Notify says how people are told who have no page open; nil: they are not.
+	Notify    *Notify
 	Endpoints []Endpoint
 }
+
+// Notify is a webhook's format, its messages' language, and the address of the page that they lead to. The webhook's own
+// address is a secret, and stands in the environment.
+type Notify struct{ Format, Language, Page string }
 
 // ALB is the front that lets the load balancer sign people in.
 type ALB struct {
@@ -63,6 +69,7 @@ type file struct {
 	SignIn    signIn     `yaml:"signin"`
 	Deadman   deadman    `yaml:"deadman"`
 	Beat      beat       `yaml:"beat"`
+	Notify    *notify    `yaml:"notify"`
 	Endpoints []endpoint `yaml:"endpoints"`
 }
 
@@ -83,30 +90,37 @@ type deadman struct {
 	RoleARN string `yaml:"role_arn"`
 }
 
+type notify struct {
+	Format   string `yaml:"format"`
+	Language string `yaml:"language"`
+	Page     string `yaml:"page"`
+}
+
 type beat struct {
 	For duration `yaml:"for"`
 }
 
 type endpoint struct {
-	Name           string   `yaml:"name"`
-	Title          string   `yaml:"title"`
-	ID             string   `yaml:"id"`
-	Subnets        []string `yaml:"subnets"`
-	Associate      string   `yaml:"associate"`
-	Routes         []route  `yaml:"routes"`
-	SecurityGroups []string `yaml:"security_groups"`
-	Lease          lease    `yaml:"lease"`
-	Idle           idle     `yaml:"idle"`
-	UnusedAfter    duration `yaml:"unused_after"`
-	AbsoluteMax    duration `yaml:"absolute_max"`
-	LookEvery      duration `yaml:"look_every"`
-	Hours          *hours   `yaml:"hours"`
-	Typical        typical  `yaml:"typical"`
-	Mode           string   `yaml:"mode"`
-	ByHand         string   `yaml:"by_hand"`
-	OnVisit        string   `yaml:"on_visit"`
-	TimeZone       string   `yaml:"time_zone"`
-	SelfServiceURL string   `yaml:"self_service_url"`
+	Name           string     `yaml:"name"`
+	Title          string     `yaml:"title"`
+	ID             string     `yaml:"id"`
+	Subnets        []string   `yaml:"subnets"`
+	Associate      string     `yaml:"associate"`
+	Routes         []route    `yaml:"routes"`
+	SecurityGroups []string   `yaml:"security_groups"`
+	Lease          lease      `yaml:"lease"`
+	Idle           idle       `yaml:"idle"`
+	UnusedAfter    duration   `yaml:"unused_after"`
+	AbsoluteMax    duration   `yaml:"absolute_max"`
+	LookEvery      duration   `yaml:"look_every"`
+	Hours          *hours     `yaml:"hours"`
+	Typical        typical    `yaml:"typical"`
+	Warn           []duration `yaml:"warn"`
+	Mode           string     `yaml:"mode"`
+	ByHand         string     `yaml:"by_hand"`
+	OnVisit        string     `yaml:"on_visit"`
+	TimeZone       string     `yaml:"time_zone"`
+	SelfServiceURL string     `yaml:"self_service_url"`
 }
 
 // typical is how long phases take, "4m-10m", before the endpoint has a past of its own.
@@ -197,7 +211,7 @@ func plain(e string) string {
 		return line + ": " + strings.ReplaceAll(what, "!!", "")
 	}
 	var keys []string
-	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{}} {
+	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, notify{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
 				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
@@ -329,6 +343,16 @@ func (c *checker) config(f file) *Config {
 	if out.BeatFor < 0 {
 		c.fault("beat.for", "must be longer than nothing")
 	}
+	if n := f.Notify; n != nil {
+		out.Notify = &Notify{cmp.Or(n.Format, "slack"), cmp.Or(n.Language, "en"), n.Page}
+		if !slices.Contains([]string{"slack", "json"}, out.Notify.Format) {
+			c.fault("notify.format", "%q is neither slack nor json", n.Format)
+		}
+		if !slices.Contains([]string{"en", "ko", "ja"}, out.Notify.Language) {
+			c.fault("notify.language", "%q is none of en, ko, ja", n.Language)
+		}
+		c.require("notify.page", n.Page, urlForm, "the address of the page, https://vpn.example.com/")
+	}
 	if len(f.Endpoints) == 0 {
 		c.fault("endpoints", "is missing: name at least one Client VPN endpoint")
 	}
@@ -388,6 +412,12 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 	set(&p.LookEvery, e.LookEvery)
 	if e.Idle.Floor != nil {
 		p.IdleFloor = *e.Idle.Floor
+	}
+	if e.Warn != nil {
+		p.Warn = nil
+		for _, w := range e.Warn {
+			p.Warn = append(p.Warn, time.Duration(w))
+		}
 	}
 	if len(e.Lease.Choices) > 0 {
 		p.LeaseChoices = nil

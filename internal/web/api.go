@@ -25,6 +25,7 @@ type status struct {
 	Observed     bool          `json:"observed,omitempty"` // Nightlatch only watches it
 	OpenFrom     time.Time     `json:"openFrom,omitzero"`  // when one may open or join again; left out when one may now
 	Since        time.Time     `json:"since,omitzero"`
+	Soon         bool          `json:"soon,omitempty"` // until is so near that people are warned
 	ReadyAt      time.Time     `json:"readyAt,omitzero"`
 	ExtendUntil  time.Time     `json:"extendUntil,omitzero"`
 	Clipped      bool          `json:"clipped,omitempty"` // more was asked for than the maximum leaves
@@ -92,7 +93,7 @@ func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) status {
 		Endpoint: e.Name, ID: string(e.ID), Title: e.Title, State: v.State,
 		Reason:       &reason{v.Reason, reasonText(l, v.Reason, e.Location, now)},
 		Associations: []association{},
-		Until:        v.Until, OpenFrom: v.OpenFrom, Observed: v.Observed, Since: v.Since, ReadyAt: v.ReadyAt, ExtendUntil: v.ExtendUntil, Clipped: v.Clipped,
+		Until:        v.Until, OpenFrom: v.OpenFrom, Observed: v.Observed, Soon: v.Soon, Since: v.Since, ReadyAt: v.ReadyAt, ExtendUntil: v.ExtendUntil, Clipped: v.Clipped,
 		Others: v.Others, Connections: v.Connections, Stale: v.Stale, ObservedAt: v.ObservedAt,
 		PollAfter: pollAfter(v).Milliseconds(), Now: now,
 	}

@@ -122,6 +122,8 @@ var (
 	tOpenAgain   = text{"Turn on again", "다시 켜기", "もう一度開始"}
 	tJoin        = text{"Keep it on for me too", "나도 사용하기", "私も利用する"}
 	tJoinHint    = text{"If you join, it also stays on for the time you choose.", "참여하면 선택한 시간에도 유지됩니다.", "参加すると、選択した時間中も動作を続けます。"}
+	tSoon        = text{"It turns off at {until}.", "{until}에 꺼집니다.", "{until}に停止します。"}
+	tSoonMine    = text{"It turns off at {until}. Extend it if you still need it.", "{until}에 꺼집니다. 계속 필요하면 연장하세요.", "{until}に停止します。引き続き必要な場合は延長してください。"}
 	tObserved    = text{"Nightlatch only watches this VPN; it does not turn it on or off.", "Nightlatch는 이 VPN의 상태만 확인하며 켜거나 끄지 않습니다.", "NightlatchはこのVPNを監視するだけで、開始・停止はしません。"}
 	tNoJoin      = text{"You can turn it on or join from {until}.", "{until}부터 켜거나 참여할 수 있습니다.", "{until}から開始・参加できます。"}
 	tOpenHint    = text{"Turning it on usually takes {left}.", "켜는 데 보통 {left} 걸립니다.", "開始まで通常{left}かかります。"}
@@ -359,6 +361,17 @@ func (h *handler) language(w http.ResponseWriter, r *http.Request) lang {
 
 func reasonText(l lang, r latch.Reason, loc *time.Location, now time.Time) string {
 	return strings.TrimSpace(reasonSay[r.Code].say(l, "{until}", clock(l, r.Until, loc, now), "{done}", fmt.Sprint(r.Done), "{total}", fmt.Sprint(r.Total), "{status}", string(r.Status), "{message}", r.Message))
+}
+
+// ReasonText is why an endpoint is as it is, as the page says it. language is a tag, "en", "ko" or "ja"; any other is
+// English.
+func ReasonText(language string, r latch.Reason, loc *time.Location, now time.Time) string {
+	for l := range langs {
+		if l.String() == language {
+			return reasonText(l, r, loc, now)
+		}
+	}
+	return reasonText(en, r, loc, now)
 }
 
 // clock is a time as people of that language write it, with the zone's name, and with the date unless it is today.

@@ -181,6 +181,13 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 	at := func(t time.Time) string { return clock(l, t, e.Location, now) }
 	line := func(t text) { ep.Lines = append(ep.Lines, t.say(l)) }
 	held := !v.Mine.Until.IsZero()
+	if v.Soon && !v.Stale {
+		soon := tSoon
+		if held && v.ExtendUntil.After(v.Mine.Until) {
+			soon = tSoonMine
+		}
+		ep.Notices = append(ep.Notices, soon.say(l, "{until}", at(v.Until)))
+	}
 	if f := v.Failure; f != nil && v.State != latch.StateOpen {
 		ep.Failure = &failureNote{tFailed.say(l) + " (" + at(f.At) + ")", tFailedDo.say(l), f.Step, f.Why}
 	}

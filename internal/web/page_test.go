@@ -126,6 +126,12 @@ func scenes() map[string]scene {
 			running(v, now)
 			mine(v, now, 52*time.Minute)
 		})},
+		"ready-soon": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			mine(v, now, 12*time.Minute)
+			v.Until = v.Mine.Until
+			v.Reason.Until, v.Soon = v.Until, true
+		})},
 		"ready-with-others": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
 			running(v, now)
 			mine(v, now, 52*time.Minute)

@@ -16,6 +16,7 @@
 //	GET    /api/breaks/{name}            {"name", "about", "on"}
 //	POST   /api/breaks/{name}            {"on": true} -> 200, as GET
 //	POST   /api/chores/{name}            {} -> 204
+//	POST   /api/webhook                  {"text": "…"} -> 204: an incoming webhook, as Slack has; the page shows what came
 //	GET    /api/hops/{name}/last         {"name", "label", "at", "text"}: the last message at a hop, decoded
 //
 // A failure is {"error": "a sentence that says what to do"}.
@@ -77,8 +78,10 @@ type Config struct {
 	// Decoded is the last exchange of a hop in words, without its secrets; empty: nothing was heard, and the page shows
 	// what the hop logged. nil: nothing is heard anywhere.
 	Decoded func(hop string) string
-	Phone   *switches.Clock // the pocket authenticator's; nil: a right one
-	Ring    *Ring           // that the stand-ins log to; nil: an empty one
+	// Deaf says whether the webhook is out of order; nil: never.
+	Deaf  func() bool
+	Phone *switches.Clock // the pocket authenticator's; nil: a right one
+	Ring  *Ring           // that the stand-ins log to; nil: an empty one
 	// Hosts are the Host headers that are answered: "console.localhost:8446", "127.0.0.1:8446".
 	Hosts     []string
 	StateFile string // keeps the pocket authenticator's keys; empty: memory only
@@ -160,6 +163,7 @@ type Console struct {
 	c    Config
 	keys *authenticator
 	page *template.Template
+	mail mailbox
 	// css and js carry a hash of their content in their paths, so that a browser may keep them and never mixes versions.
 	files   map[string]file
 	css, js string
@@ -184,6 +188,9 @@ func New(c Config) (*Console, error) {
 		if b.Name == "" || b.On == nil || b.Set == nil {
 			return nil, fmt.Errorf("console: break %q needs a name, On and Set", b.Name)
 		}
+	}
+	if c.Deaf == nil {
+		c.Deaf = func() bool { return false }
 	}
 	if c.Phone == nil {
 		c.Phone = &switches.Clock{}
@@ -241,6 +248,7 @@ func (s *Console) Handler() http.Handler {
 		"DELETE /api/authenticator/{account}": s.deleteKey,
 		"POST /api/breaks/{name}":             s.postBreak,
 		"POST /api/chores/{name}":             s.postChore,
+		"POST /api/webhook":                   s.postWebhook,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			status, answer, err := do(r)

@@ -331,3 +331,25 @@ func TestSecretsStayOutOfTheLog(t *testing.T) {
 		t.Error("the log holds a password")
 	}
 }
+
+func TestWebhook(t *testing.T) {
+	deaf := false
+	w := newWorld(t, func(c *console.Config) { c.Deaf = func() bool { return deaf } })
+	for range 12 {
+		if rec := w.do("POST", "/api/webhook", `{"text":"ready"}`); rec.Code != http.StatusNoContent {
+			t.Fatalf("a message: %d %s", rec.Code, rec.Body)
+		}
+	}
+	if rec := w.do("POST", "/api/webhook", `{"text":""}`); rec.Code != http.StatusBadRequest {
+		t.Errorf("an empty message: %d", rec.Code)
+	}
+	deaf = true
+	if rec := w.do("POST", "/api/webhook", `{"text":"lost"}`); rec.Code != http.StatusServiceUnavailable {
+		t.Errorf("out of order: %d", rec.Code)
+	}
+	var s struct{ Mail []struct{ Text string } }
+	w.json("GET", "/api/state", "", &s)
+	if len(s.Mail) != 10 || s.Mail[0].Text != "ready" {
+		t.Errorf("shown are %+v, want the last ten", s.Mail)
+	}
+}

@@ -28,6 +28,7 @@ func busy(t *testing.T) *world {
 	log.Warn("refused", "to", "directory", "why", "wrong password")
 	w.do("POST", "/api/authenticator", `{"key":"`+base32+`","account":"alice"}`)
 	w.do("POST", "/api/clients", `{"endpoint":"`+endpoint+`","user":"alice"}`)
+	w.do("POST", "/api/webhook", `{"text":"Office <1>: the VPN is ready."}`)
 	return w
 }
 

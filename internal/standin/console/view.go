@@ -42,6 +42,7 @@ type state struct {
 	Endpoints     []endpointView `json:"endpoints"`
 	Bill          billView       `json:"bill"`
 	Schedules     []scheduleView `json:"schedules"`
+	Mail          []mailView     `json:"mail"` // what people were told, newest first
 	Accounts      []Account      `json:"accounts"`
 	Authenticator []Code         `json:"authenticator"`
 	Breaks        []breakView    `json:"breaks"`
@@ -177,7 +178,7 @@ func (s *Console) state(now time.Time) state {
 		endpoints = append(endpoints, v)
 	}
 	v := state{Now: now.UTC(), Clock: now.Format(time.TimeOnly), Site: s.c.SiteURL, Chain: s.chain(now), Endpoints: endpoints,
-		Bill: viewBill(s.c.Bill(), held, connected), Schedules: []scheduleView{}, Accounts: append([]Account{}, s.c.Accounts...),
+		Bill: viewBill(s.c.Bill(), held, connected), Schedules: []scheduleView{}, Mail: s.mail.view(), Accounts: append([]Account{}, s.c.Accounts...),
 		Authenticator: s.keys.codes(s.c.Phone.Now()), Breaks: []breakView{}, Unconfirmed: []breakView{}, Chores: []choreView{}, Messages: []messageView{}}
 	for _, sc := range s.c.Schedules() {
 		v.Schedules = append(v.Schedules, viewSchedule(sc, now))
@@ -393,6 +394,7 @@ type blanks struct {
 	Route       routeView
 	Connection  connectionView
 	Schedule    scheduleView
+	Mail        mailView
 	Code        Code
 	Break       breakView
 	Chore       choreView
