@@ -234,14 +234,20 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) ([]
 func (s *Store) get(ctx context.Context, id latch.EndpointID, sk string, consistent bool, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: new(s.table), Key: key(id, sk), ConsistentRead: new(consistent)})
+	item, err := s.item(ctx, key(id, sk), consistent)
+	if err != nil || item == nil {
+		return err
+	}
+	return decode(item, into)
+}
+
+// item reads one item; nil when there is none.
+func (s *Store) item(ctx context.Context, key map[string]types.AttributeValue, consistent bool) (map[string]types.AttributeValue, error) {
+	out, err := s.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: new(s.table), Key: key, ConsistentRead: new(consistent)})
 	if err != nil {
-		return service.Translate(err)
+		return nil, service.Translate(err)
 	}
-	if out.Item == nil {
-		return nil
-	}
-	return decode(out.Item, into)
+	return out.Item, nil
 }
 
 // put writes item where there is none (if fresh), or where the stored one satisfies replace and has no newer layout.
@@ -275,13 +281,20 @@ func (s *Store) put(ctx context.Context, item map[string]types.AttributeValue, r
 	in.ConditionExpression = &condition
 	_, err := s.client.PutItem(ctx, in)
 	if lost, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		if err := checkLayout(lost.Item); err != nil {
+		there := lost.Item
+		if there == nil {
+			// The condition named an item and there is none; or the service does not return it, as some emulators do not.
+			if there, err = s.item(ctx, map[string]types.AttributeValue{"pk": item["pk"], "sk": item["sk"]}, true); err != nil {
+				return nil, err
+			}
+		}
+		if err := checkLayout(there); err != nil {
 			return nil, err
 		}
-		if lost.Item == nil { // the condition named an item and there is none
+		if there == nil {
 			return map[string]types.AttributeValue{"version": number(0)}, nil
 		}
-		return lost.Item, nil
+		return there, nil
 	}
 	if err != nil {
 		return nil, service.Translate(err)

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
+)
+
+// emulatorVariable is the address of a DynamoDB that nobody here wrote, on this machine.
+const emulatorVariable = "NIGHTLATCH_DYNAMODB_URL"
+
+// toEmulator sends what was meant for AWS to the emulator.
+type toEmulator struct {
+	*http.Client
+	at *url.URL
+}
+
+func (e toEmulator) Do(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = e.at.Scheme, e.at.Host // the signature names the host that it was made for
+	return e.Client.Do(r)
+}
+
+// The adapter under the same suite as the fake and the stand-in, over somebody else's DynamoDB.
+func TestStoreOverAnEmulator(t *testing.T) {
+	address := os.Getenv(emulatorVariable)
+	if address == "" {
+		t.Skipf("no %s: the e2e suite starts an emulator (dynalite, from npm) and runs this test", emulatorVariable)
+	}
+	at, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made atomic.Int64
+	latchtest.TestStore(t, func(t *testing.T) latch.Store {
+		// A connection that is kept would outlive the bubble.
+		transport := &http.Transport{DisableKeepAlives: true}
+		s, err := New(Config{AWS: config(toEmulator{&http.Client{Transport: transport}, at}), Table: fmt.Sprintf("nightlatch-%d", made.Add(1))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
