@@ -101,13 +101,32 @@ func (d *Deadman) Arm(ctx context.Context, id latch.EndpointID, association latc
 			},
 		},
 	})
-	if _, exists := errors.AsType[*types.ConflictException](err); exists || err == nil {
+	if _, conflict := errors.AsType[*types.ConflictException](err); conflict {
+		return d.confirm(ctx, association, err)
+	}
+	if err == nil {
 		return nil
 	}
 	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
 		return fmt.Errorf("arm switch of %s in schedule group %s: %w", association, d.group, service.Translate(err))
 	}
 	return fmt.Errorf("arm switch of %s: %w", association, service.Translate(err))
+}
+
+// confirm looks whether the conflict is the switch itself. CreateSchedule's ConflictException may also mean that something
+// else is being changed, a group that is being deleted for one, and an association without a switch may not stay.
+func (d *Deadman) confirm(ctx context.Context, association latch.AssociationID, conflict error) error {
+	have, err := d.client.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: new(name(association)), GroupName: new(d.group)})
+	if _, missing := errors.AsType[*types.ResourceNotFoundException](err); missing {
+		return fmt.Errorf("arm switch of %s: %w", association, service.Translate(conflict))
+	}
+	if err != nil {
+		return fmt.Errorf("arm switch of %s: %w", association, service.Translate(err))
+	}
+	if have.State == types.ScheduleStateDisabled {
+		return fmt.Errorf("arm switch of %s: %w: somebody has disabled schedule %s; enable or delete it", association, latch.ErrRefused, name(association))
+	}
+	return nil
 }
 
 // Disarm implements latch.Deadman.

@@ -193,7 +193,7 @@ func TestErrors(t *testing.T) {
 		status      int
 		arm, disarm error
 	}{
-		"ConflictException":             {409, nil, latch.ErrBusy},
+		"ConflictException":             {409, latch.ErrBusy, latch.ErrBusy}, // for a create: also for the look that follows it
 		"ResourceNotFoundException":     {404, latch.ErrRefused, nil},
 		"ThrottlingException":           {429, latch.ErrBusy, latch.ErrBusy},
 		"TooManyRequestsException":      {429, latch.ErrBusy, latch.ErrBusy},
@@ -219,6 +219,41 @@ func TestErrors(t *testing.T) {
 					case test.want != nil && (!ok || *f != latch.Fault{Service: "scheduler", Code: code, Message: "AWS's own words"}):
 						t.Errorf("%s: got %v, want AWS's words in the chain", method, test.got)
 					}
+				}
+			})
+		})
+	}
+}
+
+// TestAConflictIsASwitchOnlyIfOneIsThere: Scheduler answers with a conflict also when something else is being changed.
+func TestAConflictIsASwitchOnlyIfOneIsThere(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status int
+		answer string
+		want   error
+	}{
+		"it is there":           {200, `{"Name":"nightlatch-x","State":"ENABLED"}`, nil},
+		"it is there, disabled": {200, `{"Name":"nightlatch-x","State":"DISABLED"}`, latch.ErrRefused},
+		"it is not there":       {404, `{"Message":"Schedule nightlatch-x does not exist."}`, latch.ErrBusy},
+		"nobody may look":       {403, `{"Message":"not authorized"}`, latch.ErrRefused},
+		"nobody can say":        {500, `{"Message":"fault"}`, latch.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := over(t, latchtest.InProcess{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "application/json")
+					if r.Method == http.MethodGet {
+						w.Header().Set("X-Amzn-ErrorType", map[int]string{403: "AccessDeniedException", 404: "ResourceNotFoundException", 500: "InternalServerException"}[tt.status])
+						w.WriteHeader(tt.status)
+						io.WriteString(w, tt.answer)
+						return
+					}
+					w.Header().Set("X-Amzn-ErrorType", "ConflictException")
+					w.WriteHeader(http.StatusConflict)
+					io.WriteString(w, `{"Message":"conflict"}`)
+				})})
+				if err := d.Arm(t.Context(), endpoint, association, time.Now()); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+					t.Errorf("got %v, want %v", err, tt.want)
 				}
 			})
 		})

@@ -73,7 +73,9 @@ func New(c Config) (*Store, error) {
 		return nil, errors.New("store: Region, Credentials and Table are required")
 	}
 	client := dynamodb.NewFromConfig(c.AWS, func(o *dynamodb.Options) {
-		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff })
+		// Two writers that met are no fault of either; the SDK does not try these again by itself.
+		o.Retryer = retry.AddWithErrorCodes(retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff }),
+			"TransactionConflictException", "ReplicatedWriteConflictException")
 		// One host name for all accounts, which is the one that proxies and VPC endpoints know.
 		o.AccountIDEndpointMode = aws.AccountIDEndpointModeDisabled
 	})

@@ -55,6 +55,11 @@ func over(t *testing.T, client aws.HTTPClient) *Store {
 // wire is an empty DynamoDB.
 func wire(t *testing.T) latchtest.InProcess {
 	t.Helper()
+	return latchtest.InProcess{Handler: dynamo(t).Handler()}
+}
+
+func dynamo(t *testing.T) *standin.Server {
+	t.Helper()
 	d, err := standin.New(standin.Config{
 		Region: "us-east-1", AccountID: "111122223333", Log: slog.New(slog.DiscardHandler),
 		Credentials: func(id string) (sigv4.Credentials, bool) { return key1, id == key1.AccessKeyID },
@@ -62,7 +67,7 @@ func wire(t *testing.T) latchtest.InProcess {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return latchtest.InProcess{Handler: d.Handler()}
+	return d
 }
 
 func created(t *testing.T, client aws.HTTPClient) *Store {
@@ -77,6 +82,42 @@ func created(t *testing.T, client aws.HTTPClient) *Store {
 // The adapter and the real SDK against the stand-in's wire, under the same suite as the fake.
 func TestStoreOverTheWire(t *testing.T) {
 	latchtest.TestStore(t, func(t *testing.T) latch.Store { return created(t, wire(t)) })
+}
+
+// TestWritersThatMeet: DynamoDB turns a write away that met another, and the adapter tries it again.
+func TestWritersThatMeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dynamo(t)
+		s := created(t, latchtest.InProcess{Handler: d.Handler()})
+		for _, f := range d.Faults() {
+			f.Set(true)
+		}
+		r := latch.Record{}
+		var err error
+		for range 20 {
+			if r, err = s.Save(t.Context(), endpoint, r); err != nil {
+				t.Fatalf("save: %v", err)
+			}
+		}
+	})
+}
+
+// TestWritersThatMeet: DynamoDB turns a write away that met another, and the adapter tries it again.
+func TestWritersThatMeet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := dynamo(t)
+		s := created(t, latchtest.InProcess{Handler: d.Handler()})
+		for _, f := range d.Faults() {
+			f.Set(true)
+		}
+		r := latch.Record{}
+		var err error
+		for range 20 {
+			if r, err = s.Save(t.Context(), endpoint, r); err != nil {
+				t.Fatalf("save: %v", err)
+			}
+		}
+	})
 }
 
 func TestCreateTwice(t *testing.T) {
