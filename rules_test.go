@@ -46,6 +46,8 @@ var imports = []struct {
 		"as clientvpn"},
 	{"internal/notify", "internal/latch", "",
 		"as clientvpn"},
+	{"internal/role", "internal/awserr", "internal/latch internal/latch/latchtest internal/standin/sts internal/standin/sigv4",
+		"as clientvpn; what it gives is the SDK's, and the domain knows nothing of credentials"},
 	{"internal/signin", "internal/latch", "",
 		"as clientvpn; and who a person is must not depend on what they ask for"},
 	{"internal/config", "internal/latch", "",
@@ -72,10 +74,11 @@ var imports = []struct {
 	{"internal/standin/lambda", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/signin internal/store internal/web " +
+	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
+	{"cmd/nightlatch", "internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
-		"internal/standin/sigv4 internal/standin/statefile internal/standin/switches internal/standin/wiretap", "",
+		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
 }
 
@@ -85,18 +88,20 @@ var outside = []struct {
 	prefix, may, tests string // may: folders or single files
 	why                string
 }{
-	{"github.com/aws/aws-sdk-go-v2", "internal/clientvpn internal/store internal/deadman",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
+	{"github.com/aws/aws-sdk-go-v2", "internal/clientvpn internal/role internal/store internal/deadman",
+		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"AWS is reached through the adapters alone; the stand-ins' tests use the SDK as a client that nobody here wrote"},
 	{"github.com/aws/smithy-go", "internal/awserr internal/clientvpn internal/store internal/deadman",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler",
+		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"part of the SDK"},
-	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/store internal/deadman cmd/nightlatch/aws.go",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
+	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go",
+		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"the binary makes one aws.Config, in one file"},
 	{"github.com/aws/aws-sdk-go-v2/credentials", "cmd/nightlatch/aws.go",
-		"internal/clientvpn internal/store internal/deadman internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler",
+		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"adapters are given credentials and look for none"},
+	{"github.com/aws/aws-sdk-go-v2/credentials/stscreds", "internal/role", "",
+		"the one place where a role is assumed"},
 	{"github.com/aws/aws-sdk-go-v2/config", "", "",
 		"it costs every cold start what three environment variables tell (docs/decisions/0009)"},
 	{"github.com/aws/aws-lambda-go", "internal/lambdahost", "internal/standin/lambda",
@@ -123,11 +128,13 @@ var standardOnly = map[string]string{
 // lambdaBuild is all that the Lambda build may consist of: our packages, and modules from outside. A stand-in, the
 // command line or deployment code in it would be attack surface and cold start for nothing.
 var lambdaBuild = []string{
-	"cmd/nightlatch", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/signin",
-	"internal/store", "internal/web",
+	"cmd/nightlatch", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/role",
+	"internal/signin", "internal/store", "internal/web",
 	"github.com/aws/aws-lambda-go", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/credentials",
 	"github.com/aws/aws-sdk-go-v2/internal/configsources", "github.com/aws/aws-sdk-go-v2/internal/endpoints/v2",
+	"github.com/aws/aws-sdk-go-v2/internal/v4a", // STS's client brings it
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb", "github.com/aws/aws-sdk-go-v2/service/ec2", "github.com/aws/aws-sdk-go-v2/service/scheduler",
+	"github.com/aws/aws-sdk-go-v2/service/sts",
 	"github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding", "github.com/aws/aws-sdk-go-v2/service/internal/endpoint-discovery",
 	"github.com/aws/aws-sdk-go-v2/service/internal/presigned-url", "github.com/aws/smithy-go", "go.yaml.in/yaml/v3", "golang.org/x/sync", "golang.org/x/text",
 }

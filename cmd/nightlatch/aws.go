@@ -5,12 +5,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/nightlatch/nightlatch/internal/clientvpn"
+	"github.com/nightlatch/nightlatch/internal/config"
+	"github.com/nightlatch/nightlatch/internal/deadman"
+	"github.com/nightlatch/nightlatch/internal/role"
 )
 
 // awsConfig is what the SDK's clients need in Lambda: the execution role's credentials, which Lambda puts into the
@@ -26,6 +32,53 @@ func awsConfig(env func(string) string, region string, client *http.Client) (aws
 		Credentials: credentials.NewStaticCredentialsProvider(id, secret, env("AWS_SESSION_TOKEN")),
 		HTTPClient:  client,
 	}, nil
+}
+
+// crowd is from how many endpoints on the beat's calls are in each other's way: a call is tried three times, so that of
+// three at once each has its turn.
+const crowd = 4
+
+// connect makes the adapters of all endpoints, and calls nobody. Home is the functions' own Region and role. Endpoints of
+// one Region and role share an EC2 client, because what it learns of EC2's request rate is that account's in that Region;
+// endpoints of one role share its credentials, which are good in all Regions. Nobody waits for the beat.
+func connect(endpoints []config.Endpoint, home aws.Config, beat bool, log *slog.Logger) (vpns, deadmen, error) {
+	type identity struct{ role, externalID string }
+	type place struct {
+		identity
+		region string
+	}
+	placeOf := func(e config.Endpoint) place { return place{identity{e.RoleARN, e.ExternalID}, e.Region} }
+	many := map[place]int{}
+	for _, e := range endpoints {
+		many[placeOf(e)]++
+	}
+	roles, clients := map[identity]aws.CredentialsProvider{{}: home.Credentials}, map[place]*clientvpn.VPN{}
+	vpn, switches := vpns{}, deadmen{}
+	for _, e := range endpoints {
+		at := placeOf(e)
+		if roles[at.identity] == nil {
+			made, err := role.New(role.Config{AWS: home, ARN: e.RoleARN, ExternalID: e.ExternalID})
+			if err != nil {
+				return nil, nil, err
+			}
+			roles[at.identity] = made
+		}
+		cfg := home.Copy()
+		cfg.Region, cfg.Credentials = e.Region, roles[at.identity]
+		if clients[at] == nil {
+			made, err := clientvpn.New(clientvpn.Config{AWS: cfg, Crowded: beat && many[at] >= crowd, Log: log})
+			if err != nil {
+				return nil, nil, err
+			}
+			clients[at] = made
+		}
+		made, err := deadman.New(deadman.Config{AWS: cfg, Group: e.Deadman.Group, RoleARN: e.Deadman.RoleARN})
+		if err != nil {
+			return nil, nil, err
+		}
+		vpn[e.ID], switches[e.ID] = clients[at], made
+	}
+	return vpn, switches, nil
 }
 
 // httpClient honours HTTPS_PROXY and, on every system, SSL_CERT_FILE, which Go's verifier ignores on some. The roots

@@ -283,6 +283,8 @@ func gateway(services map[string]http.Handler) http.Handler {
 			services[hostIDP].ServeHTTP(rw, r) // an OIDC client's discovery and keys
 		case strings.HasPrefix(r.URL.Path, "/2015-03-31/"):
 			services[hostLambda].ServeHTTP(rw, r)
+		case strings.Contains(r.Header.Get("Authorization"), "/sts/aws4_request"): // signed for it; its protocol looks as EC2's
+			services[hostSTS].ServeHTTP(rw, r)
 		default:
 			services[hostEC2].ServeHTTP(rw, r)
 		}

@@ -196,7 +196,7 @@ func (s *secrets) check(t *testing.T, text string) {
 
 // look at every hop's last message as the console shows it.
 func (d *running) look() {
-	for _, hop := range []string{"alb", "cognito", "identity-center", "lambda", "ec2", "dynamodb", "scheduler", "alb-keys", "cognito-idp"} {
+	for _, hop := range []string{"alb", "cognito", "identity-center", "lambda", "ec2", "dynamodb", "scheduler", "sts", "alb-keys", "cognito-idp"} {
 		text := d.tap.Last(hop)
 		d.secrets.mu.Lock()
 		d.secrets.decoded[text] = true
@@ -753,6 +753,39 @@ func TestDemoAgainstBadInput(t *testing.T) {
 			t.Errorf("an unknown action: %v, want 400", err)
 		}
 		d.told(t, skip, `"refused"`, `"ec2"`, "InvalidAction")
+	})
+
+	t.Run("STS, beside EC2 and by its name", func(t *testing.T) {
+		const whoAmI = "Action=GetCallerIdentity&Version=2011-06-15"
+		got, err := alice.aws("sts", http.MethodPost, "/", asForm, []byte(whoAmI))
+		if want := "<Arn>arn:aws:iam::111122223333:user/operator</Arn>"; err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+		skip := len(d.logText(t))
+		assume := url.Values{"Action": {"AssumeRole"}, "Version": {"2011-06-15"}, "RoleArn": {"arn:aws:iam::111122223333:role/nightlatch-deadman"}, "RoleSessionName": {"alice"}}
+		if _, err := alice.aws("sts", http.MethodPost, "/", asForm, []byte(assume.Encode())); err == nil || !strings.Contains(err.Error(), "403") {
+			t.Errorf("the schedules' role, which trusts Scheduler alone: %v, want 403", err)
+		}
+		d.told(t, skip, `"refused"`, `"sts"`, "AccessDenied: User: arn:aws:iam::111122223333:user/operator is not authorized")
+
+		by := http.DefaultTransport.(*http.Transport).Clone()
+		by.TLSClientConfig = &tls.Config{RootCAs: d.ca.Pool(), MinVersion: tls.VersionTLS12}
+		by.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: d.listeners["proxy"].Addr().String()})
+		defer by.CloseIdleConnections()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://sts.us-east-1.amazonaws.com/", strings.NewReader(whoAmI))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", asForm)
+		sigv4.Sign(r, []byte(whoAmI), sigv4.Credentials{AccessKeyID: d.info.AWS.AccessKeyID, SecretAccessKey: d.info.AWS.SecretAccessKey}, "sts", d.info.AWS.Region, time.Now())
+		resp, err := by.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("by name: %s, want 200", resp.Status)
+		}
 	})
 
 	t.Run("cross-site POST", func(t *testing.T) {

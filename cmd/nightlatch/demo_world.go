@@ -35,6 +35,7 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/sts"
 	"github.com/nightlatch/nightlatch/internal/standin/wiretap"
 )
 
@@ -45,6 +46,8 @@ const (
 	demoTable    = "nightlatch"
 	demoGroup    = "nightlatch"
 	demoRole     = "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"
+	demoFunction = "arn:aws:iam::" + demoAccount + ":role/nightlatch" // the functions' own
+	demoOperator = "arn:aws:iam::" + demoAccount + ":user/operator"
 	demoEndpoint = "cvpn-endpoint-0d3a11c0ffee00001"
 	demoDomain   = "corp.example"
 	serviceName  = "svc-identity-center"
@@ -63,12 +66,13 @@ const (
 	hostEC2       = "ec2." + demoRegion + ".amazonaws.com"
 	hostDynamoDB  = "dynamodb." + demoRegion + ".amazonaws.com"
 	hostScheduler = "scheduler." + demoRegion + ".amazonaws.com"
+	hostSTS       = "sts." + demoRegion + ".amazonaws.com"
 	hostLambda    = "lambda." + demoRegion + ".amazonaws.com"
 	hostKeys      = "public-keys.auth.elb." + demoRegion + ".amazonaws.com"
 	hostIDP       = "cognito-idp." + demoRegion + ".amazonaws.com"
 )
 
-var awsHosts = []string{hostEC2, hostDynamoDB, hostScheduler, hostLambda, hostKeys, hostIDP}
+var awsHosts = []string{hostEC2, hostDynamoDB, hostScheduler, hostSTS, hostLambda, hostKeys, hostIDP}
 
 // ports are what the demo listens on, in the order of their numbers from --port on.
 var ports = []string{"alb", "cognito", "identity-center", "console", "aws", "directory"}
@@ -240,14 +244,12 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	}
 	operator := sigv4.Credentials{AccessKeyID: w.state.AccessKeyID, SecretAccessKey: w.state.SecretAccessKey}
 	role := sigv4.Credentials{AccessKeyID: "ASIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text(), SessionToken: rand.Text() + rand.Text()}
-	lookup := func(id string) (sigv4.Credentials, bool) {
-		for _, c := range []sigv4.Credentials{operator, role} {
-			if c.AccessKeyID == id {
-				return c, true
-			}
-		}
-		return sigv4.Credentials{}, false
+	tokens, err := sts.New(sts.Config{Region: demoRegion, Log: w.log,
+		Keys: []sts.Key{{Credentials: operator, ARN: demoOperator}, {Credentials: role, ARN: demoFunction, Session: "nightlatch"}}})
+	if err != nil {
+		return err
 	}
+	lookup := tokens.Lookup
 	vpnURL, awsURL := w.url("https", "vpn.localhost", "alb"), w.url("http", "127.0.0.1", "aws")
 	poolURL, idcURL := w.url("https", "cognito.localhost", "cognito"), w.url("https", "identity-center.localhost", "identity-center")
 	site := w.client(w.ca.Pool())
@@ -332,6 +334,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		hostEC2:       w.tap.Hear("ec2", w.breakable("ec2", unavailableEC2, w.throttled(w.failing(w.ec2.Handler())))),
 		hostDynamoDB:  w.tap.Hear("dynamodb", w.breakable("dynamodb", unavailableDynamoDB, w.dynamodb.Handler())),
 		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
+		hostSTS:       w.tap.Hear("sts", tokens.Handler()),
 		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(w.lambda.Handler()))),
 		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, w.alb.KeyHandler())),
 		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, w.pool.IDPHandler())),

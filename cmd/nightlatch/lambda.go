@@ -12,9 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/nightlatch/nightlatch/internal/clientvpn"
 	"github.com/nightlatch/nightlatch/internal/config"
-	"github.com/nightlatch/nightlatch/internal/deadman"
 	"github.com/nightlatch/nightlatch/internal/lambdahost"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/notify"
@@ -78,15 +76,11 @@ func newKeeper(c *config.Config, env func(string) string, client *http.Client, l
 	if err != nil {
 		return nil, err
 	}
-	vpn, err := clientvpn.New(clientvpn.Config{AWS: cfg, Log: log})
-	if err != nil {
-		return nil, err
-	}
 	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table})
 	if err != nil {
 		return nil, err
 	}
-	switches, err := deadman.New(deadman.Config{AWS: cfg, Group: c.Deadman.Group, RoleARN: c.Deadman.RoleARN})
+	vpn, switches, err := connect(c.Endpoints, cfg, env("_HANDLER") == handlerBeat, log)
 	if err != nil {
 		return nil, err
 	}

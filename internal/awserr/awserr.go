@@ -6,25 +6,32 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-// Service is one AWS service and what its codes mean. A code that is not in Kinds is refused, or unavailable when the
-// HTTP status says that the fault is the service's.
+// Service is one AWS service and what its codes mean. A code that is not in Kinds is busy when the SDK knows it as a
+// throttle's, whichever service says it; unavailable when the SDK knows it as a time-out's, or the HTTP status says that
+// the fault is the service's; and else refused.
 type Service struct {
 	Name  string // as latch.Fault has it
 	Kinds map[string]error
 }
 
-// Translate returns err as one of latch's kinds; nil stays nil, and what was translated before stays as it is.
+// Translate returns err as one of latch's kinds; nil stays nil, and what was translated before stays as it is. That may
+// be another service's: a role that STS does not give fails the call that was to be signed, and is told without what the
+// SDK says about that call, which never was.
 func (s Service) Translate(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*failure](err); ok {
+	if f, ok := errors.AsType[*failure](err); ok {
+		if call, ok := errors.AsType[*smithy.OperationError](err); ok && errors.Is(call.Err, f) {
+			return f
+		}
 		return err
 	}
 	code := Code(err)
@@ -34,6 +41,12 @@ func (s Service) Translate(err error) error {
 	}
 	if kind, ok := s.Kinds[code]; ok {
 		return s.As(kind, err)
+	}
+	if _, ok := retry.DefaultThrottleErrorCodes[code]; ok {
+		return s.As(latch.ErrBusy, err)
+	}
+	if _, ok := retry.DefaultRetryableErrorCodes[code]; ok {
+		return s.As(latch.ErrUnavailable, err)
 	}
 	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.HTTPStatusCode() >= http.StatusInternalServerError {
 		return s.As(latch.ErrUnavailable, err)
@@ -80,3 +93,7 @@ func (f *failure) Error() string {
 }
 
 func (f *failure) Unwrap() []error { return []error{f.kind, f.fault, f.cause} }
+
+// RetryableError tells the SDK not to try again what has been tried: one that is no answer to its own call but what
+// stopped it, such as a role that cannot be assumed, would otherwise be tried as often as both clients do, multiplied.
+func (f *failure) RetryableError() bool { return false }

@@ -3,6 +3,7 @@ package clientvpn
 import (
 	"context"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 )
 
@@ -22,10 +23,25 @@ type api struct {
 
 type operation[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
 
-func newAPI(c *ec2.Client) *api {
-	return &api{c.AssociateClientVpnTargetNetwork, c.DisassociateClientVpnTargetNetwork, c.CreateClientVpnRoute, c.ApplySecurityGroupsToClientVpnTargetNetwork,
-		c.DescribeClientVpnEndpoints,
-		c.DescribeClientVpnTargetNetworks, c.DescribeClientVpnRoutes, c.DescribeClientVpnConnections}
+// newAPI gives each operation a retryer of its own, because EC2 keeps a bucket of requests for each ("Request throttling
+// for the Amazon EC2 API", EC2 Developer Guide): routes that come too fast must not hold up a disassociation.
+func newAPI(c *ec2.Client, retryer func() aws.Retryer) *api {
+	return &api{
+		associate:      with(retryer(), c.AssociateClientVpnTargetNetwork),
+		disassociate:   with(retryer(), c.DisassociateClientVpnTargetNetwork),
+		createRoute:    with(retryer(), c.CreateClientVpnRoute),
+		applyGroups:    with(retryer(), c.ApplySecurityGroupsToClientVpnTargetNetwork),
+		endpoints:      with(retryer(), c.DescribeClientVpnEndpoints),
+		targetNetworks: with(retryer(), c.DescribeClientVpnTargetNetworks),
+		routes:         with(retryer(), c.DescribeClientVpnRoutes),
+		connections:    with(retryer(), c.DescribeClientVpnConnections),
+	}
+}
+
+func with[I, O any](r aws.Retryer, call operation[I, O]) operation[I, O] {
+	return func(ctx context.Context, in *I, o ...func(*ec2.Options)) (*O, error) {
+		return call(ctx, in, append(o, func(o *ec2.Options) { o.Retryer = r })...)
+	}
 }
 
 // The four methods below are what the SDK's paginators call.

@@ -196,9 +196,14 @@ func TestErrors(t *testing.T) {
 		"EC2ThrottledException":                     {503, latch.ErrBusy},
 		"TooManyRequestsException":                  {429, latch.ErrBusy},
 		"ConcurrentMutationLimitExceeded":           {400, latch.ErrBusy},
+		"OperationNotPermitted":                     {400, latch.ErrBusy},
+		"RequestThrottled":                          {400, latch.ErrBusy},
 		"InvalidClientVpnEndpointId.NotFound":       {400, latch.ErrNotFound},
 		"InvalidClientVpnSubnetId.NotFound":         {400, latch.ErrNotFound},
 		"InvalidSubnetID.NotFound":                  {400, latch.ErrNotFound},
+		"InvalidVpcID.NotFound":                     {400, latch.ErrNotFound},
+		"InvalidGroup.NotFound":                     {400, latch.ErrNotFound},
+		"InvalidSecurityGroupID.NotFound":           {400, latch.ErrNotFound},
 		"InvalidClientVpnAssociationIdNotFound":     {400, latch.ErrNotFound},
 		"InvalidClientVpnActiveAssociationNotFound": {400, latch.ErrTooEarly},
 		"IncorrectState":                            {400, latch.ErrTooEarly},
@@ -207,11 +212,16 @@ func TestErrors(t *testing.T) {
 		"RequestExpired":                            {400, latch.ErrRefused},
 		"OptInRequired":                             {401, latch.ErrRefused},
 		"Blocked":                                   {403, latch.ErrRefused},
-		"OperationNotPermitted":                     {400, latch.ErrRefused},
 		"InvalidParameterValue":                     {400, latch.ErrRefused},
 		"IdempotentParameterMismatch":               {400, latch.ErrRefused},
 		"InvalidClientVpnSubnetId.DifferentAccount": {400, latch.ErrRefused},
 		"InvalidClientVpnSubnetId.OverlappingCidr":  {400, latch.ErrRefused},
+		"InvalidClientVpnSubnetId.DuplicateAz":      {400, latch.ErrRefused},
+		"InsufficientFreeAddressesInSubnet":         {400, latch.ErrRefused},
+		"ResourceLimitExceeded":                     {400, latch.ErrRefused},
+		"MissingParameter":                          {400, latch.ErrRefused},
+		"InvalidPaginationToken":                    {400, latch.ErrRefused},
+		"PendingVerification":                       {400, latch.ErrRefused},
 		"ClientVpnRouteLimitExceeded":               {400, latch.ErrRefused},
 		"InternalError":                             {500, latch.ErrUnavailable},
 		"InternalFailure":                           {500, latch.ErrUnavailable},
@@ -297,6 +307,112 @@ func TestCallsAreTriedAFewTimes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// busy accepts one call of an action in each interval, because other programs of the account use the rest, and counts
+// those that it refuses.
+type busy struct {
+	every time.Duration
+
+	mu       sync.Mutex // guards the rest
+	accepted map[string]time.Time
+	refused  int
+}
+
+func (c *busy) accepts(action string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.accepted[action]) >= c.every {
+		c.accepted[action] = now
+		return true
+	}
+	c.refused++
+	return false
+}
+
+func (c *busy) before(answers map[string]func(url.Values) answer) map[string]func(url.Values) answer {
+	c.accepted = map[string]time.Time{}
+	for action, say := range answers {
+		answers[action] = func(form url.Values) answer {
+			if !c.accepts(action) {
+				return fault(http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded.")
+			}
+			return say(form)
+		}
+	}
+	return answers
+}
+
+// observeAll is a beat's way through many endpoints: how many could not be observed.
+func observeAll(ctx context.Context, v *VPN, endpoints, wide int) (failed int) {
+	var mu sync.Mutex // guards failed
+	var all sync.WaitGroup
+	slots := make(chan struct{}, wide)
+	for range endpoints {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			if _, err := v.Observe(ctx, endpoint); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed++
+			}
+		})
+	}
+	all.Wait()
+	return failed
+}
+
+func TestWhoIsThrottled(t *testing.T) {
+	t.Run("a few, or somebody waits: three tries, two seconds, and an answer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			v, e := open(t, (&busy{every: time.Hour}).before(healthy()))
+			began := time.Now()
+			if failed := observeAll(t.Context(), v, 5, 5); failed != 4 {
+				t.Errorf("%d of 5 failed, want all but the one that was let through", failed)
+			}
+			if took := time.Since(began); took > attempts*maxBackoff {
+				t.Errorf("took %v, want at most %v: a person waits", took, attempts*maxBackoff)
+			}
+			if want := 1 + 4*attempts + 3; len(e.actions) != want {
+				t.Errorf("got %d calls, want %d", len(e.actions), want)
+			}
+		})
+	})
+	// Not in a bubble: the SDK's limiter rounds short waits down to nothing, with which a bubble's clock stands still.
+	t.Run("a crowd: all get through, one after the other", func(t *testing.T) {
+		t.Parallel()
+		c := &busy{every: 100 * time.Millisecond}
+		e := &canned{answers: c.before(healthy())}
+		v, err := New(Config{AWS: config(e), Crowded: true, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if failed := observeAll(t.Context(), v, 5, 5); failed != 0 || c.refused == 0 {
+			t.Errorf("%d of 5 failed after %d refusals, want none after some", failed, c.refused)
+		}
+	})
+}
+
+// BenchmarkCrowdedAccount is a beat of fifty endpoints, eight at a time, in an account that leaves each of EC2's actions
+// five calls a second.
+func BenchmarkCrowdedAccount(b *testing.B) {
+	for _, crowd := range []bool{false, true} {
+		b.Run(fmt.Sprintf("crowded=%v", crowd), func(b *testing.B) {
+			failed, refused := 0, 0
+			for b.Loop() {
+				c := &busy{every: 200 * time.Millisecond}
+				v, err := New(Config{AWS: config(&canned{answers: c.before(healthy())}), Crowded: crowd, Log: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				failed += observeAll(b.Context(), v, 50, 8)
+				refused += c.refused
+			}
+			b.ReportMetric(float64(failed)/float64(b.N), "failed/op")
+			b.ReportMetric(float64(refused)/float64(b.N), "refused/op")
+		})
+	}
 }
 
 func TestDuplicates(t *testing.T) {

@@ -24,10 +24,9 @@ import (
 
 // Config is a checked configuration.
 type Config struct {
-	Region  string
-	Table   string // the DynamoDB table
-	ALB     ALB
-	Deadman Deadman
+	Region string // of the functions, the table and the load balancer
+	Table  string // the DynamoDB table
+	ALB    ALB
 	// BeatFor is how long one beat may go on looking; shorter than the schedule's minute and the function's time-out.
 	BeatFor time.Duration
 	// Notify says how people are told who have no page open; nil: they are not.
@@ -48,16 +47,23 @@ type ALB struct {
 	SignInOrigins []string
 }
 
-// Deadman says where the one-shot schedules live and which role they act as.
+// Deadman says in which group the one-shot schedules are made and which role they act as. Both are in the endpoint's
+// account, the group in its Region too: a schedule calls EC2 there and nowhere else ("Using universal targets",
+// EventBridge Scheduler User Guide).
 type Deadman struct{ Group, RoleARN string }
 
 // Endpoint is one Client VPN endpoint and its policy.
 type Endpoint struct {
-	Name, Title    string // Name is for URLs and commands, Title for people
-	ID             latch.EndpointID
-	Policy         latch.Policy
-	Location       *time.Location
-	SelfServiceURL string
+	Name, Title string // Name is for URLs and commands, Title for people
+	ID          latch.EndpointID
+	Region      string
+	// RoleARN is the role that is assumed for every call that concerns the endpoint, with ExternalID if its trust policy
+	// asks for one; empty: the functions' own role does it.
+	RoleARN, ExternalID string
+	Deadman             Deadman
+	Policy              latch.Policy
+	Location            *time.Location
+	SelfServiceURL      string
 }
 
 // The types below are the file's shape; their names are what the YAML decoder's messages mention.
@@ -104,6 +110,10 @@ type endpoint struct {
 	Name           string     `yaml:"name"`
 	Title          string     `yaml:"title"`
 	ID             string     `yaml:"id"`
+	Region         string     `yaml:"region"`
+	RoleARN        string     `yaml:"role_arn"`
+	ExternalID     string     `yaml:"external_id"`
+	Deadman        deadman    `yaml:"deadman"`
 	Subnets        []string   `yaml:"subnets"`
 	Associate      string     `yaml:"associate"`
 	Routes         []route    `yaml:"routes"`
@@ -310,7 +320,8 @@ var (
 	issuerForm   = regexp.MustCompile(`^https://[^\s?#]+[^\s?#/]$`)
 	urlForm      = regexp.MustCompile(`^https://[^\s/]+/\S*$`)
 	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
-	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/.+$`)
+	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`)
+	externalForm = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`) // AssumeRole's (STS API Reference)
 	nameForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	endpointForm = regexp.MustCompile(`^cvpn-endpoint-[0-9a-f]+$`)
 	sgForm       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
@@ -322,8 +333,7 @@ const idleLeast = 15 * time.Minute
 
 func (c *checker) config(f file) *Config {
 	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For),
-		ALB:     ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins},
-		Deadman: Deadman{f.Deadman.Group, f.Deadman.RoleARN}}
+		ALB: ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins}}
 	c.require("region", f.Region, regionForm, "an AWS Region, like eu-central-1")
 	c.require("table", f.Table, tableForm, "a DynamoDB table's name")
 	c.require("signin.alb.arn", f.SignIn.ALB.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
@@ -364,6 +374,7 @@ func (c *checker) config(f file) *Config {
 		}
 		names[e.Name], ids[e.ID] = true, true
 		made := c.endpoint(path, e)
+		c.place(path, f, e, &made)
 		if !f.Rehearsal && made.Policy.IdleAfter < idleLeast {
 			c.fault(path+".idle.after", "is shorter than %v: how fresh AWS's traffic counters are is not documented, and people at work would be cut off (rehearsal: true allows it)", idleLeast)
 		}
@@ -471,6 +482,48 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 		c.fault(path+".self_service_url", "%q is not an https URL", e.SelfServiceURL)
 	}
 	return Endpoint{Name: e.Name, Title: cmp.Or(e.Title, e.Name), ID: latch.EndpointID(e.ID), Policy: p, Location: loc, SelfServiceURL: e.SelfServiceURL}
+}
+
+// place fills in where the endpoint is and who acts there, which is as at the top of the file unless it says otherwise.
+func (c *checker) place(path string, f file, e endpoint, into *Endpoint) {
+	into.Region, into.RoleARN, into.ExternalID = cmp.Or(e.Region, f.Region), e.RoleARN, e.ExternalID
+	into.Deadman = Deadman{cmp.Or(e.Deadman.Group, f.Deadman.Group), cmp.Or(e.Deadman.RoleARN, f.Deadman.RoleARN)}
+	if e.Region != "" {
+		c.require(path+".region", e.Region, regionForm, "an AWS Region, like eu-central-1")
+	}
+	if e.RoleARN != "" {
+		c.require(path+".role_arn", e.RoleARN, roleForm, "the ARN of a role in the endpoint's account that the functions' role may assume")
+	}
+	if e.ExternalID != "" {
+		c.require(path+".external_id", e.ExternalID, externalForm, "an external id: two or more letters, digits or + = , . @ : / _ -")
+		if e.RoleARN == "" {
+			c.fault(path+".external_id", "is for assuming a role: name that in role_arn")
+		}
+	}
+	if e.Deadman.Group != "" {
+		c.require(path+".deadman.group", e.Deadman.Group, groupForm, "the schedule group's name")
+	}
+	if e.Deadman.RoleARN != "" {
+		c.require(path+".deadman.role_arn", e.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
+	}
+	// The dead-man's switch must be where the endpoint is, and what it needs there does not come with the top level's.
+	home, own := account(f.Deadman.RoleARN), account(into.Deadman.RoleARN)
+	at := cmp.Or(account(e.RoleARN), home)
+	if home != "" && e.Deadman.Group == "" && (at != home || into.Region != f.Region) {
+		c.fault(path+".deadman.group", "is missing: the endpoint's dead-man's switches are schedules in %s of account %s: name a schedule group that exists there", into.Region, at)
+	}
+	if own != "" && own != at {
+		c.fault(path+".deadman.role_arn", "needs a role of account %s, in which the endpoint's dead-man's switches are made: one that trusts scheduler.amazonaws.com and may call "+
+			"ec2:DisassociateClientVpnTargetNetwork; %s is of account %s", at, into.Deadman.RoleARN, own)
+	}
+}
+
+// account is the account of a role, empty when the ARN is not a role's.
+func account(roleARN string) string {
+	if m := roleForm.FindStringSubmatch(roleARN); m != nil {
+		return m[1]
+	}
+	return ""
 }
 
 func (c *checker) hours(path string, h hours, loc *time.Location) *latch.Hours {

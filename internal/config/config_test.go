@@ -45,6 +45,43 @@ func TestAGoodFile(t *testing.T) {
 	}
 }
 
+// spokes are two more endpoints of a file: one in another Region, one in another account.
+const spokes = `  - name: frankfurt
+    id: cvpn-endpoint-0b
+    region: eu-central-1
+    deadman: {group: nightlatch-eu}
+    subnets: [subnet-0c]
+  - name: partner
+    id: cvpn-endpoint-0c
+    role_arn: arn:aws:iam::444455556666:role/nightlatch-spoke
+    external_id: agreed
+    deadman: {group: nightlatch, role_arn: "arn:aws:iam::444455556666:role/nightlatch-deadman"}
+    subnets: [subnet-0d]
+`
+
+func TestWhereEndpointsAre(t *testing.T) {
+	c, err := config.Parse("nightlatch.yaml", []byte(good+spokes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type place struct {
+		region, role, external string
+		deadman                config.Deadman
+	}
+	want := []place{
+		{"ap-northeast-2", "", "", config.Deadman{Group: "nightlatch", RoleARN: "arn:aws:iam::111122223333:role/nightlatch-deadman"}},
+		// Roles are the account's and not a Region's; schedule groups are.
+		{"eu-central-1", "", "", config.Deadman{Group: "nightlatch-eu", RoleARN: "arn:aws:iam::111122223333:role/nightlatch-deadman"}},
+		{"ap-northeast-2", "arn:aws:iam::444455556666:role/nightlatch-spoke", "agreed",
+			config.Deadman{Group: "nightlatch", RoleARN: "arn:aws:iam::444455556666:role/nightlatch-deadman"}},
+	}
+	for i, e := range c.Endpoints {
+		if got := (place{e.Region, e.RoleARN, e.ExternalID, e.Deadman}); got != want[i] {
+			t.Errorf("%s: got %+v, want %+v", e.Name, got, want[i])
+		}
+	}
+}
+
 func TestHours(t *testing.T) {
 	for text, want := range map[string]latch.Window{
 		`{days: mon-fri, from: "08:00", to: "19:30"}`:    {Days: []time.Weekday{1, 2, 3, 4, 5}, From: 480, To: 1170},
@@ -85,14 +122,33 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		"words that are none":        {"    idle: {floor: 0}\n", "    idle: {floor: 0}\n    mode: watch\n", []string{`endpoints.0.mode: "watch" is neither act nor observe`}},
 		"a channel that is none": {"endpoints:\n", "notify: {format: teams, language: de}\nendpoints:\n",
 			[]string{`nightlatch.yaml:12: notify.format: "teams" is neither slack nor json`, `notify.language: "de" is none of`, `notify.page: is missing`}},
-		"a second document": {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
-		"a key twice":       {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
+		"a second document":                       {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
+		"a key twice":                             {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
+		"a Region that is none":                   {"    region: eu-central-1", "    region: Frankfurt", []string{`nightlatch.yaml:24: endpoints.1.region: "Frankfurt" is not an AWS Region`}},
+		"a user instead of a role":                {"444455556666:role/nightlatch-spoke", "444455556666:user/nightlatch", []string{`nightlatch.yaml:29: endpoints.2.role_arn: "arn:aws:iam::444455556666:user/nightlatch" is not the ARN of a role in the endpoint's account`}},
+		"an external id of one letter":            {"external_id: agreed", "external_id: x", []string{`nightlatch.yaml:30: endpoints.2.external_id: "x" is not an external id: two or more`}},
+		"an external id and nobody to give it to": {"    region: eu-central-1", "    region: eu-central-1\n    external_id: agreed", []string{`nightlatch.yaml:25: endpoints.1.external_id: is for assuming a role: name that in role_arn`}},
+		"another Region without a schedule group": {"    deadman: {group: nightlatch-eu}\n", "",
+			[]string{`nightlatch.yaml:22: endpoints.1.deadman.group: is missing: the endpoint's dead-man's switches are schedules in eu-central-1 of account 111122223333: name a schedule group that exists there`}},
+		"another account without anything for the switch": {`    deadman: {group: nightlatch, role_arn: "arn:aws:iam::444455556666:role/nightlatch-deadman"}` + "\n", "",
+			[]string{`nightlatch.yaml:27: endpoints.2.deadman.group: is missing: the endpoint's dead-man's switches are schedules in ap-northeast-2 of account 444455556666`,
+				`nightlatch.yaml:27: endpoints.2.deadman.role_arn: needs a role of account 444455556666, in which the endpoint's dead-man's switches are made: one that trusts scheduler.amazonaws.com and may call ec2:DisassociateClientVpnTargetNetwork; arn:aws:iam::111122223333:role/nightlatch-deadman is of account 111122223333`}},
+		"the switch's role in another account than the endpoint's": {`"arn:aws:iam::444455556666:role/nightlatch-deadman"`, `"arn:aws:iam::777788889999:role/nightlatch-deadman"`,
+			[]string{`nightlatch.yaml:31: endpoints.2.deadman.role_arn: needs a role of account 444455556666`}},
+		"the switch's role in an account where nobody acts": {"{group: nightlatch-eu}", `{group: nightlatch-eu, role_arn: "arn:aws:iam::777788889999:role/nightlatch-deadman"}`,
+			[]string{`nightlatch.yaml:25: endpoints.1.deadman.role_arn: needs a role of account 111122223333`}},
+		"a schedule group that is none":  {"{group: nightlatch-eu}", "{group: the group}", []string{`nightlatch.yaml:25: endpoints.1.deadman.group: "the group" is not the schedule group's name`}},
+		"a misspelt key of the switch's": {"{group: nightlatch-eu}", "{gruop: nightlatch-eu}", []string{`nightlatch.yaml:25: unknown key "gruop": did you mean "group"?`}},
 		"an endpoint twice": {"    on_visit: open\n", "    on_visit: open\n  - name: office\n    id: cvpn-endpoint-0123456789abcdef0\n    subnets: [subnet-0a]\n",
 			[]string{`nightlatch.yaml:22: endpoints.1: office (cvpn-endpoint-0123456789abcdef0) is configured twice`}},
 		"a word that is none of the choices": {"on_visit: open", "on_visit: opne", []string{`nightlatch.yaml:21: endpoints.0.on_visit: "opne" is none of look, open`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := config.Parse("nightlatch.yaml", []byte(strings.Replace(good, tt.from, tt.to, 1)))
+			file := good
+			if !strings.Contains(good, tt.from) {
+				file += spokes
+			}
+			_, err := config.Parse("nightlatch.yaml", []byte(strings.Replace(file, tt.from, tt.to, 1)))
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -109,7 +165,7 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte(good))
+	f.Add([]byte(good + spokes))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if c, err := config.Parse("fuzz.yaml", raw); err == nil && len(c.Endpoints) == 0 {
 			t.Error("a configuration without endpoints was accepted")

@@ -28,7 +28,8 @@ import (
 const (
 	// patience bounds one method with its retries, when the caller's context does not end sooner.
 	patience = 10 * time.Second
-	// attempts and maxBackoff are few and short: the latch tries again at its next look.
+	// attempts and maxBackoff are few and short: the latch tries again at its next look. The retryer is the SDK's
+	// standard one: an opening makes one call or two, and what is billed must not wait long for its switch.
 	attempts   = 3
 	maxBackoff = time.Second
 	// soonest is how far ahead a schedule lies at least. What Scheduler does with a one-time schedule whose time has
@@ -145,8 +146,6 @@ func name(association latch.AssociationID) string { return "nightlatch-" + strin
 
 // service translates Scheduler's codes (CreateSchedule and DeleteSchedule, API Reference).
 var service = awserr.Service{Name: "scheduler", Kinds: map[string]error{
-	"ThrottlingException":       latch.ErrBusy,
-	"TooManyRequestsException":  latch.ErrBusy,
 	"ConflictException":         latch.ErrBusy, // for a delete: somebody changes the schedule at this moment
 	"InternalServerException":   latch.ErrUnavailable,
 	"ResourceNotFoundException": latch.ErrRefused, // for a create: the group is missing, and waiting makes none

@@ -198,10 +198,17 @@ func TestErrors(t *testing.T) {
 		"ThrottlingException":           {429, latch.ErrBusy, latch.ErrBusy},
 		"TooManyRequestsException":      {429, latch.ErrBusy, latch.ErrBusy},
 		"InternalServerException":       {500, latch.ErrUnavailable, latch.ErrUnavailable},
+		"InternalFailure":               {500, latch.ErrUnavailable, latch.ErrUnavailable},
+		"ServiceUnavailable":            {503, latch.ErrUnavailable, latch.ErrUnavailable},
+		"RequestTimeoutException":       {408, latch.ErrUnavailable, latch.ErrUnavailable},
 		"SomethingNewAndBroken":         {503, latch.ErrUnavailable, latch.ErrUnavailable},
 		"ServiceQuotaExceededException": {402, latch.ErrRefused, latch.ErrRefused},
 		"ValidationException":           {400, latch.ErrRefused, latch.ErrRefused},
 		"AccessDeniedException":         {403, latch.ErrRefused, latch.ErrRefused},
+		"UnrecognizedClientException":   {403, latch.ErrRefused, latch.ErrRefused},
+		"InvalidSignatureException":     {403, latch.ErrRefused, latch.ErrRefused},
+		"ExpiredTokenException":         {403, latch.ErrRefused, latch.ErrRefused},
+		"OptInRequired":                 {403, latch.ErrRefused, latch.ErrRefused},
 		"SomethingNew":                  {400, latch.ErrRefused, latch.ErrRefused},
 	} {
 		t.Run(code, func(t *testing.T) {

@@ -169,7 +169,7 @@ var (
 // Fault is an answer of AWS that is not the one hoped for: which service, its code and its message, for people to
 // read. It is in the chain of the errors that adapters return, beside one of the kinds above.
 type Fault struct {
-	Service string // "ec2", "dynamodb", "scheduler"
+	Service string // "ec2", "dynamodb", "scheduler", "sts"
 	Code    string // as AWS spells it; empty when there was no answer at all
 	Message string
 }

@@ -8,13 +8,9 @@ import (
 // service translates DynamoDB's codes ("Error handling with DynamoDB", Developer Guide). A missing table is refused: what
 // is not found in latch's sense is an endpoint, and waiting helps neither.
 var service = awserr.Service{Name: "dynamodb", Kinds: map[string]error{
-	"ProvisionedThroughputExceededException": latch.ErrBusy,
-	"RequestLimitExceeded":                   latch.ErrBusy,
-	"ThrottlingException":                    latch.ErrBusy,
-	"LimitExceededException":                 latch.ErrBusy, // too many tables being made at once
-	"TransactionConflictException":           latch.ErrBusy,
-	"ReplicatedWriteConflictException":       latch.ErrBusy,
-	"ConditionalCheckFailedException":        latch.ErrConflict,
-	"InternalServerError":                    latch.ErrUnavailable,
-	"ServiceUnavailable":                     latch.ErrUnavailable,
+	"TransactionConflictException":     latch.ErrBusy,
+	"ReplicatedWriteConflictException": latch.ErrBusy,
+	"ConditionalCheckFailedException":  latch.ErrConflict,
+	"InternalServerError":              latch.ErrUnavailable,
+	"ServiceUnavailable":               latch.ErrUnavailable,
 }}

@@ -43,7 +43,8 @@ const (
 	layout = 1
 	// patience bounds one method with its pages and retries, when the caller's context does not end sooner.
 	patience = 10 * time.Second
-	// attempts and maxBackoff suit a service that answers in milliseconds.
+	// attempts and maxBackoff suit a service that answers in milliseconds. The retryer is the SDK's standard one: the
+	// adaptive one would hold all calls back for seconds after one throttled write.
 	attempts   = 3
 	maxBackoff = 500 * time.Millisecond
 

@@ -102,24 +102,6 @@ func TestWritersThatMeet(t *testing.T) {
 	})
 }
 
-// TestWritersThatMeet: DynamoDB turns a write away that met another, and the adapter tries it again.
-func TestWritersThatMeet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := dynamo(t)
-		s := created(t, latchtest.InProcess{Handler: d.Handler()})
-		for _, f := range d.Faults() {
-			f.Set(true)
-		}
-		r := latch.Record{}
-		var err error
-		for range 20 {
-			if r, err = s.Save(t.Context(), endpoint, r); err != nil {
-				t.Fatalf("save: %v", err)
-			}
-		}
-	})
-}
-
 func TestCreateTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := created(t, wire(t))
@@ -283,20 +265,29 @@ func TestErrors(t *testing.T) {
 		status int
 		kind   error
 	}{
-		"ProvisionedThroughputExceededException": {400, latch.ErrBusy},
-		"RequestLimitExceeded":                   {400, latch.ErrBusy},
-		"ThrottlingException":                    {400, latch.ErrBusy},
-		"LimitExceededException":                 {400, latch.ErrBusy},
-		"TransactionConflictException":           {400, latch.ErrBusy},
-		"ReplicatedWriteConflictException":       {400, latch.ErrBusy},
-		"InternalServerError":                    {500, latch.ErrUnavailable},
-		"ServiceUnavailable":                     {503, latch.ErrUnavailable},
-		"SomethingNewAndBroken":                  {502, latch.ErrUnavailable},
-		"AccessDeniedException":                  {400, latch.ErrRefused},
-		"UnrecognizedClientException":            {400, latch.ErrRefused},
-		"ResourceNotFoundException":              {400, latch.ErrRefused},
-		"ValidationException":                    {400, latch.ErrRefused},
-		"SomethingNew":                           {400, latch.ErrRefused},
+		"ProvisionedThroughputExceededException":   {400, latch.ErrBusy},
+		"RequestLimitExceeded":                     {400, latch.ErrBusy},
+		"ThrottlingException":                      {400, latch.ErrBusy},
+		"LimitExceededException":                   {400, latch.ErrBusy},
+		"TransactionConflictException":             {400, latch.ErrBusy},
+		"ReplicatedWriteConflictException":         {400, latch.ErrBusy},
+		"TransactionInProgressException":           {400, latch.ErrBusy},
+		"ConditionalCheckFailedException":          {400, latch.ErrConflict},
+		"RequestTimeoutException":                  {408, latch.ErrUnavailable},
+		"InternalServerError":                      {500, latch.ErrUnavailable},
+		"ServiceUnavailable":                       {503, latch.ErrUnavailable},
+		"SomethingNewAndBroken":                    {502, latch.ErrUnavailable},
+		"AccessDeniedException":                    {400, latch.ErrRefused},
+		"UnrecognizedClientException":              {400, latch.ErrRefused},
+		"ExpiredTokenException":                    {400, latch.ErrRefused},
+		"IncompleteSignatureException":             {400, latch.ErrRefused},
+		"MissingAuthenticationTokenException":      {400, latch.ErrRefused},
+		"InvalidSignatureException":                {400, latch.ErrRefused},
+		"ItemCollectionSizeLimitExceededException": {400, latch.ErrRefused},
+		"ResourceInUseException":                   {400, latch.ErrRefused},
+		"ResourceNotFoundException":                {400, latch.ErrRefused},
+		"ValidationException":                      {400, latch.ErrRefused},
+		"SomethingNew":                             {400, latch.ErrRefused},
 	} {
 		t.Run(code, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -154,7 +154,7 @@ type messageView struct {
 
 var labels = map[string]string{
 	"alb": "ALB", "cognito": "Cognito", "identity-center": "Identity Center", "directory": "Directory", "lambda": "Lambda", "ec2": "EC2",
-	"dynamodb": "DynamoDB", "scheduler": "Scheduler", "alb-keys": "ALB’s public keys", "cognito-idp": "Cognito’s public keys", "proxy": "Lambda’s way out", "console": "This console",
+	"dynamodb": "DynamoDB", "scheduler": "Scheduler", "sts": "STS", "alb-keys": "ALB’s public keys", "cognito-idp": "Cognito’s public keys", "proxy": "Lambda’s way out", "console": "This console",
 }
 
 func (s *Console) state(now time.Time) state {

@@ -298,8 +298,8 @@ func saml(v string) string {
 	return "\n" + xmlText(raw)
 }
 
-// unread are XML elements whose text is a signature, or long and known to everybody.
-var unread = []string{"SignatureValue", "DigestValue", "X509Certificate", "EncryptedAssertion", "CipherValue"}
+// unread are XML elements whose text is a signature or signs, or is long and known to everybody.
+var unread = []string{"SignatureValue", "DigestValue", "X509Certificate", "EncryptedAssertion", "CipherValue", "SecretAccessKey", "SessionToken"}
 
 // xmlText indents a document, an element a line.
 func xmlText(raw []byte) string {

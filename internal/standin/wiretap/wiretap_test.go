@@ -68,6 +68,11 @@ func TestLast(t *testing.T) {
 			out: http.Header{"Content-Type": {"application/json"}}, answer: `{"statusCode":303,"multiValueHeaders":{"Location":["https://vpn.example/?code=CANARY&x=1"]},"body":"{\"state\":\"open\",\"code\":\"CANARY\"}"}`,
 			want: []string{"Credential=AKIA/ec2", `"sub": "alice-1"`, `AWSELBAuthSessionCookie-0=(hidden, 6 characters)`, "for = 3m", `"state": "open"`, "x = 1"},
 		},
+		"a role assumed": {
+			method: "POST", target: "/", contentType: "application/x-www-form-urlencoded", body: "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A444455556666%3Arole%2Fspoke",
+			out: http.Header{"Content-Type": {"text/xml"}}, answer: `<Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>CANARY</SecretAccessKey><SessionToken>CANARY</SessionToken></Credentials>`,
+			want: []string{"RoleArn = arn:aws:iam::444455556666:role/spoke", "<AccessKeyId>ASIA1</AccessKeyId>", "<SecretAccessKey>(hidden, 6 characters)</SecretAccessKey>", "<SessionToken>(hidden, 6 characters)</SessionToken>"},
+		},
 		"a document that is none": {
 			method: "POST", target: "/", contentType: "text/xml", body: "<a>CANARY",
 			out: http.Header{"Content-Type": {"application/json"}}, answer: `{"CANARY`,
