@@ -105,6 +105,12 @@ func TestAWSCommandLine(t *testing.T) {
 	must(t, aws(t, d, nil, append([]string{"ec2", "disassociate-client-vpn-target-network", "--association-id", made.AssociationID}, ofEndpoint...)...), "disassociate")
 	until(t, "none", networks)
 
+	var caller struct{ Account, Arn string }
+	must(t, aws(t, d, &caller, "sts", "get-caller-identity"), "ask who calls")
+	if caller.Account != "111122223333" || !strings.HasPrefix(caller.Arn, "arn:aws:iam::111122223333:user/") {
+		t.Errorf("the caller is %+v, want a user of the demo's account", caller)
+	}
+
 	var tables struct{ TableNames []string }
 	must(t, aws(t, d, &tables, "dynamodb", "list-tables"), "list the tables")
 	if len(tables.TableNames) != 1 {
