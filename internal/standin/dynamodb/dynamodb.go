@@ -30,6 +30,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 const (
@@ -66,7 +67,7 @@ type Server struct {
 	mu     sync.Mutex // guards what follows, everything in the tables, and what Switches and Faults flip in cfg
 	tables map[string]*table
 
-	throttled, contended, lost picker
+	throttled, contended, lost switches.Picker
 }
 
 // New loads the state file; a file that is not ours is an error and stays as it is.

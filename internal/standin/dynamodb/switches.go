@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"strings"
 
@@ -37,30 +36,6 @@ func (s *Server) Faults() []switches.Switch {
 	}
 }
 
-// picker picks every nth request, but not one that repeats a picked one: who tries again gets through.
-type picker struct {
-	seen   int
-	picked map[[sha256.Size]byte]bool
-}
-
-const pickedMost = 1000 // requests that were picked and never repeated are forgotten beyond this many
-
-func (p *picker) pick(nth int, operation string, body []byte) bool {
-	key := sha256.Sum256(append([]byte(operation+"\n"), body...))
-	if p.picked[key] {
-		delete(p.picked, key)
-		return false
-	}
-	if p.seen++; p.seen%nth != 0 {
-		return false
-	}
-	if p.picked == nil || len(p.picked) >= pickedMost {
-		p.picked = map[[sha256.Size]byte]bool{}
-	}
-	p.picked[key] = true
-	return true
-}
-
 // throttling are the codes that say that there were too many requests, each with the kind of its ThrottlingReason.
 var throttling = []struct{ code, message, reasons, limit string }{
 	{"ThrottlingException", "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or index so please try again shortly.",
@@ -75,7 +50,7 @@ var throttling = []struct{ code, message, reasons, limit string }{
 func (s *Server) before(operation string, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Throttle && s.throttled.pick(3, operation, body) {
+	if s.cfg.Throttle && s.throttled.Pick(3, operation, body) {
 		if strings.Contains(operation, "Table") {
 			return refused("ThrottlingException", "Rate of requests exceeds the allowed throughput.")
 		}
@@ -89,7 +64,7 @@ func (s *Server) before(operation string, body []byte) error {
 		return &apiError{400, awsNamespace + way.code, way.message, map[string]any{
 			way.reasons: []map[string]string{{"reason": "Table" + kind + way.limit, "resource": s.arn(on.TableName)}}}}
 	}
-	if s.cfg.Contended && writes(operation) && s.contended.pick(5, operation, body) {
+	if s.cfg.Contended && writes(operation) && s.contended.Pick(5, operation, body) {
 		if s.contended.seen/5%2 == 0 {
 			return refused("ReplicatedWriteConflictException", "The request was rejected because one or more items in the request are being modified by a request in another Region.")
 		}
@@ -102,7 +77,7 @@ func (s *Server) before(operation string, body []byte) error {
 func (s *Server) after(operation string, body []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cfg.Unconfirmed.AnswersLost && writes(operation) && s.lost.pick(4, operation, body) {
+	if s.cfg.Unconfirmed.AnswersLost && writes(operation) && s.lost.Pick(4, operation, body) {
 		return &apiError{500, awsNamespace + "InternalServerError", "The request processing has failed because of an unknown error, exception or failure.", nil}
 	}
 	return nil

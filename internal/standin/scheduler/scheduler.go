@@ -38,6 +38,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
+	"github.com/nightlatch/nightlatch/internal/standin/switches"
 )
 
 const (
@@ -86,7 +87,7 @@ type Server struct {
 	schedules map[string]*schedule // by path()
 	deleted   map[string]string    // the paths of deleted schedules, by the tokens of their deletions
 
-	throttled, lost picker
+	throttled, lost switches.Picker
 }
 
 type group struct {
@@ -330,13 +331,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(body []by
 func (s *Server) throttles(request string, body []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cfg.Throttle && s.throttled.pick(3, request, body)
+	return s.cfg.Throttle && s.throttled.Pick(3, request, body)
 }
 
 func (s *Server) loses(request string, body []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cfg.Unconfirmed.AnswersLost && s.lost.pick(3, request, body)
+	return s.cfg.Unconfirmed.AnswersLost && s.lost.Pick(3, request, body)
 }
 
 // unsigned spells a refused signature as services with a REST protocol do.

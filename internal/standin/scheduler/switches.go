@@ -1,10 +1,6 @@
 package scheduler
 
-import (
-	"crypto/sha256"
-
-	"github.com/nightlatch/nightlatch/internal/standin/switches"
-)
+import "github.com/nightlatch/nightlatch/internal/standin/switches"
 
 // Unconfirmed holds what AWS's documents leave open, or leave to the service. Zero values are the likelier answer; a
 // client should do well under either.
@@ -60,28 +56,4 @@ func (s *Server) Faults() []switches.Switch {
 	return []switches.Switch{
 		switches.Bool(&s.mu, "QuotaReached", "No schedule and no group can be made any more: ServiceQuotaExceededException.", &s.cfg.QuotaReached),
 	}
-}
-
-// picker picks every nth request, but not one that repeats a picked one: who tries again gets through.
-type picker struct {
-	seen   int
-	picked map[[sha256.Size]byte]bool
-}
-
-const pickedMost = 1000 // requests that were picked and never repeated are forgotten beyond this many
-
-func (p *picker) pick(nth int, what string, body []byte) bool {
-	key := sha256.Sum256(append([]byte(what+"\n"), body...))
-	if p.picked[key] {
-		delete(p.picked, key)
-		return false
-	}
-	if p.seen++; p.seen%nth != 0 {
-		return false
-	}
-	if p.picked == nil || len(p.picked) >= pickedMost {
-		p.picked = map[[sha256.Size]byte]bool{}
-	}
-	p.picked[key] = true
-	return true
 }
