@@ -60,12 +60,12 @@ func (s *Server) before(operation string, body []byte) error {
 		}
 		var on struct{ TableName string }
 		_ = json.Unmarshal(body, &on) // what is no JSON has no table either
-		way := throttling[s.throttled.seen/3%len(throttling)]
+		way := throttling[s.throttled.Seen()/3%len(throttling)]
 		return &apiError{400, awsNamespace + way.code, way.message, map[string]any{
 			way.reasons: []map[string]string{{"reason": "Table" + kind + way.limit, "resource": s.arn(on.TableName)}}}}
 	}
 	if s.cfg.Contended && writes(operation) && s.contended.Pick(5, operation, body) {
-		if s.contended.seen/5%2 == 0 {
+		if s.contended.Seen()/5%2 == 0 {
 			return refused("ReplicatedWriteConflictException", "The request was rejected because one or more items in the request are being modified by a request in another Region.")
 		}
 		return refused("TransactionConflictException", "Transaction is ongoing for the item")

@@ -27,3 +27,6 @@ func (p *Picker) Pick(nth int, what string, body []byte) bool {
 	p.picked[key] = true
 	return true
 }
+
+// Seen is how many requests were counted, the picked ones among them.
+func (p *Picker) Seen() int { return p.seen }
