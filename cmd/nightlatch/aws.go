@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,7 +17,9 @@ import (
 	"github.com/nightlatch/nightlatch/internal/clientvpn"
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/deadman"
+	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/role"
+	"github.com/nightlatch/nightlatch/internal/store"
 )
 
 // awsConfig is what the SDK's clients need in Lambda: the execution role's credentials, which Lambda puts into the
@@ -79,6 +82,24 @@ func connect(endpoints []config.Endpoint, home aws.Config, beat bool, log *slog.
 		vpn[e.ID], switches[e.ID] = clients[at], made
 	}
 	return vpn, switches, nil
+}
+
+// newKeeper keeps the configured endpoints with whatever cfg's credentials may do. tell sends messages, nil where there is
+// no channel; beat is for the one that nobody waits for.
+func newKeeper(c *config.Config, cfg aws.Config, beat bool, tell func(context.Context, latch.Notice) error, log *slog.Logger) (*latch.Keeper, error) {
+	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table})
+	if err != nil {
+		return nil, err
+	}
+	vpn, switches, err := connect(c.Endpoints, cfg, beat, log)
+	if err != nil {
+		return nil, err
+	}
+	policies := map[latch.EndpointID]latch.Policy{}
+	for _, e := range c.Endpoints {
+		policies[e.ID] = e.Policy
+	}
+	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log, Notify: tell})
 }
 
 // httpClient honours HTTPS_PROXY and, on every system, SSL_CERT_FILE, which Go's verifier ignores on some. The roots

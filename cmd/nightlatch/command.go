@@ -15,22 +15,41 @@ import (
 	"github.com/nightlatch/nightlatch/internal/config"
 )
 
-// command is the command line. Results go to stdout, talk to stderr.
-func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// command runs the command line. Results go to stdout, talk to stderr.
+func command(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
+	root := rootCommand(env, stdout, stderr)
+	running := false // cobra has understood the line
+	root.PersistentPreRun = func(*cobra.Command, []string) { running = true }
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !running {
+		return usagef("%w", err)
+	}
+	return err
+}
+
+func rootCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nightlatch",
 		Short:         "Switch an AWS Client VPN endpoint on when somebody needs it, and off behind them",
+		Long:          rootLong,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.AddGroup(&cobra.Group{ID: groupEndpoints, Title: "Endpoints:"})
+	root.AddCommand(verbs(env, stdout, stderr)...)
 	root.AddCommand(demoCommand(stdout, stderr), configCommand(stdout), versionCommand(stdout))
+	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; %s --help lists the flags and what they take", err, c.CommandPath())
 	})
-	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	return root
+}
+
+func usagef(format string, args ...any) error {
+	return &told{kind: errUsage, say: fmt.Errorf(format, args...).Error()}
 }
 
 func configCommand(stdout io.Writer) *cobra.Command {

@@ -56,7 +56,7 @@ nothing costs money.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
-				return err
+				return usagef("%w", err)
 			}
 			if o.tour {
 				return demoTour(cmd.Context(), o)

@@ -31,6 +31,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 )
@@ -43,7 +45,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"nightlatch": main})
 }
 
 // running is a demo in this process.

@@ -183,9 +183,13 @@ func TestEndpointsInSeveralPlaces(t *testing.T) {
 					t.Fatal(err)
 				}
 				w := newCloud(t)
-				env := map[string]string{"_HANDLER": handler, "AWS_ACCESS_KEY_ID": functionKey.AccessKeyID,
+				env := map[string]string{"AWS_ACCESS_KEY_ID": functionKey.AccessKeyID,
 					"AWS_SECRET_ACCESS_KEY": functionKey.SecretAccessKey, "AWS_SESSION_TOKEN": functionKey.SessionToken}
-				keeper, err := newKeeper(c, func(name string) string { return env[name] }, &http.Client{Transport: latchtest.InProcess{Handler: w}}, slog.New(slog.DiscardHandler))
+				cfg, err := awsConfig(func(name string) string { return env[name] }, c.Region, &http.Client{Transport: latchtest.InProcess{Handler: w}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				keeper, err := newKeeper(c, cfg, handler == handlerBeat, nil, slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Fatal(err)
 				}

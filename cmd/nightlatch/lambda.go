@@ -17,7 +17,6 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/notify"
 	"github.com/nightlatch/nightlatch/internal/signin"
-	"github.com/nightlatch/nightlatch/internal/store"
 	"github.com/nightlatch/nightlatch/internal/web"
 )
 
@@ -53,7 +52,15 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := newKeeper(c, env, client, log)
+	cfg, err := awsConfig(env, c.Region, client)
+	if err != nil {
+		return nil, err
+	}
+	tell, err := newNotify(c, env, client)
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := newKeeper(c, cfg, env("_HANDLER") == handlerBeat, tell, log)
 	if err != nil {
 		return nil, err
 	}
@@ -69,30 +76,6 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	default:
 		return nil, fmt.Errorf("handler %q: the function's handler must be %q or %q", h, handlerFront, handlerBeat)
 	}
-}
-
-func newKeeper(c *config.Config, env func(string) string, client *http.Client, log *slog.Logger) (*latch.Keeper, error) {
-	cfg, err := awsConfig(env, c.Region, client)
-	if err != nil {
-		return nil, err
-	}
-	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table})
-	if err != nil {
-		return nil, err
-	}
-	vpn, switches, err := connect(c.Endpoints, cfg, env("_HANDLER") == handlerBeat, log)
-	if err != nil {
-		return nil, err
-	}
-	policies := map[latch.EndpointID]latch.Policy{}
-	for _, e := range c.Endpoints {
-		policies[e.ID] = e.Policy
-	}
-	tell, err := newNotify(c, env, client)
-	if err != nil {
-		return nil, err
-	}
-	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log, Notify: tell})
 }
 
 // webhookVariable holds the webhook's address. It is a secret, so it is not in the configuration file.
@@ -131,8 +114,12 @@ func newFront(c *config.Config, keeper *latch.Keeper, client *http.Client, log *
 	}
 	var endpoints []web.Endpoint
 	for _, e := range c.Endpoints {
-		endpoints = append(endpoints, web.Endpoint{Name: e.Name, ID: e.ID, Policy: e.Policy, Title: e.Title, Location: e.Location, SelfServiceURL: e.SelfServiceURL})
+		endpoints = append(endpoints, webEndpoint(e))
 	}
 	return web.New(web.Config{Keeper: keeper, Authenticate: alb.Authenticate, Endpoints: endpoints, SignInOrigins: c.ALB.SignInOrigins,
 		LogoutURL: c.ALB.LogoutURL, RequestID: lambdahost.RequestID, Log: log})
+}
+
+func webEndpoint(e config.Endpoint) web.Endpoint {
+	return web.Endpoint{Name: e.Name, ID: e.ID, Policy: e.Policy, Title: e.Title, Location: e.Location, SelfServiceURL: e.SelfServiceURL}
 }

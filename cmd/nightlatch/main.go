@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -16,16 +14,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, errSaid) {
-			fmt.Fprintln(os.Stderr, "nightlatch:", err)
-		}
-		os.Exit(1)
+	if code := report(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr), os.Stderr); code != exitDone {
+		os.Exit(code)
 	}
 }
-
-// errSaid ends the program with exit code 1 where the output has said everything already.
-var errSaid = errors.New("said already")
 
 // run is the program: what Lambda starts serves events, what a person starts is a command line.
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
@@ -33,5 +25,5 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 		signal.Reset() // Lambda ends a function between events; there is nothing to put in order, so SIGTERM may
 		return bootstrap(env, stderr)
 	}
-	return command(ctx, args, stdout, stderr)
+	return command(ctx, args, env, stdout, stderr)
 }

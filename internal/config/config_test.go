@@ -164,6 +164,26 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 	}
 }
 
+func TestEndpointByName(t *testing.T) {
+	c, err := config.Parse("nightlatch.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"office", string(c.Endpoints[0].ID)} {
+		if e, err := c.Endpoint(name); err != nil || e.Name != "office" {
+			t.Errorf("%s: got %q, %v, want office", name, e.Name, err)
+		}
+	}
+	for name, say := range map[string]string{
+		"offcie":    `there is no endpoint "offcie": did you mean office? There are: office`,
+		"elsewhere": `there is no endpoint "elsewhere". There are: office`,
+	} {
+		if _, err := c.Endpoint(name); err == nil || err.Error() != say {
+			t.Errorf("got %v, want %s", err, say)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good + spokes))
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -242,6 +242,7 @@ func (h *history) knows(d string) bool {
 // check holds the invariants that hold at every moment.
 func (h *history) check() {
 	h.Helper()
+	h.foretold()
 	seen := map[latch.SubnetID]int{}
 	leaving := false // a new lease waits for the end of the last opening
 	for _, a := range h.vpn.Now(office).Associations {

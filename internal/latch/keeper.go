@@ -162,15 +162,29 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 	if _, err := k.policy(id); err != nil {
 		return View{}, err
 	}
-	look, err := k.c.Store.Look(ctx, id)
+	look, cause, err := k.look(ctx, id)
 	if err != nil {
-		return View{}, fmt.Errorf("last look: %w", err)
+		return View{}, err
 	}
-	var cause error
+	r, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	v := k.view(look, r, p)
+	v.Stale, v.Cause = cause != nil, cause
+	return v, nil
+}
+
+// look is the last look, refreshed by one of all who watch. When EC2 cannot be asked, it is the last known one, and
+// cause says why.
+func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, cause, err error) {
+	if look, err = k.c.Store.Look(ctx, id); err != nil {
+		return look, nil, fmt.Errorf("last look: %w", err)
+	}
 	if now := time.Now(); now.Sub(look.At) > lookFresh {
 		mine, err := k.c.Store.ClaimLook(ctx, id, now, lookFresh)
 		if err != nil {
-			return View{}, fmt.Errorf("claim the look: %w", err)
+			return look, nil, fmt.Errorf("claim the look: %w", err)
 		}
 		if mine || look.At.IsZero() {
 			fresh, err := k.observe(ctx, id)
@@ -180,19 +194,13 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 				look = fresh
 			}
 		} else if look, cause, err = k.lookOfOthers(ctx, id, look); err != nil {
-			return View{}, err
+			return look, nil, err
 		}
 	}
 	if look.At.IsZero() {
-		return View{}, cause
+		return look, nil, cause
 	}
-	r, err := k.c.Store.Load(ctx, id)
-	if err != nil {
-		return View{}, fmt.Errorf("wishes: %w", err)
-	}
-	v := k.view(look, r, p)
-	v.Stale, v.Cause = cause != nil, cause
-	return v, nil
+	return look, cause, nil
 }
 
 // lookOfOthers is for somebody who watches while somebody else refreshes the look. One that is really old is not

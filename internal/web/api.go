@@ -13,8 +13,8 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-// status is an endpoint in the API. Text is in the language that was asked for; everything else is for machines.
-type status struct {
+// Status is an endpoint in the API. Text is in the language that was asked for; everything else is for machines.
+type Status struct {
 	Endpoint     string        `json:"endpoint"`
 	ID           string        `json:"id"`
 	Title        string        `json:"title"`
@@ -88,8 +88,8 @@ type failure struct {
 	Why  string    `json:"why"`
 }
 
-func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) status {
-	s := status{
+func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) Status {
+	s := Status{
 		Endpoint: e.Name, ID: string(e.ID), Title: e.Title, State: v.State,
 		Reason:       &reason{v.Reason, reasonText(l, v.Reason, e.Location, now)},
 		Associations: []association{},
@@ -131,7 +131,7 @@ func pollAfter(v latch.View) time.Duration {
 
 // etag names what a watcher would see. The time of the answer, and of the look when it is a fresh one, differ each
 // time and change nothing, so they do not count; therefore it is a weak one (RFC 9110 section 8.8.1).
-func (s status) etag(l lang) string {
+func (s Status) etag(l lang) string {
 	s.Now = time.Time{}
 	if !s.Stale {
 		s.ObservedAt = time.Time{}
@@ -166,9 +166,9 @@ func (h *handler) showAPI(w http.ResponseWriter, r *http.Request, p latch.Princi
 // listAPI shows every endpoint; one that cannot be looked at carries its problem and does not hide the others.
 func (h *handler) listAPI(w http.ResponseWriter, r *http.Request, p latch.Principal) error {
 	all := struct {
-		Endpoints []status  `json:"endpoints"`
+		Endpoints []Status  `json:"endpoints"`
 		Now       time.Time `json:"now"`
-	}{[]status{}, time.Now()}
+	}{[]Status{}, time.Now()}
 	for i := range h.c.Endpoints {
 		e := &h.c.Endpoints[i]
 		v, err := h.c.Keeper.View(r.Context(), e.ID, p)
@@ -176,7 +176,7 @@ func (h *handler) listAPI(w http.ResponseWriter, r *http.Request, p latch.Princi
 			visitOf(r).endpoint = e
 			_, d := h.describe(r, err)
 			h.c.Log.ErrorContext(r.Context(), "endpoint not shown", "endpoint", e.Name, "request_id", visitOf(r).id, "err", err)
-			all.Endpoints = append(all.Endpoints, status{Endpoint: e.Name, ID: string(e.ID), Title: e.Title, Associations: []association{}, Problem: &d, PollAfter: time.Minute.Milliseconds()})
+			all.Endpoints = append(all.Endpoints, Status{Endpoint: e.Name, ID: string(e.ID), Title: e.Title, Associations: []association{}, Problem: &d, PollAfter: time.Minute.Milliseconds()})
 			continue
 		}
 		all.Endpoints = append(all.Endpoints, statusOf(e, v, visitOf(r).lang, all.Now))

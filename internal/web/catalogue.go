@@ -109,11 +109,44 @@ var reasonSay = map[latch.Code]text{
 	latch.UnusableStatus:      {"AWS reports the state “{status}”. Ask your administrator.", "AWS에서 보고한 상태: {status}. 관리자에게 문의하세요.", "AWSの報告する状態：{status}。管理者にお問い合わせください。"},
 }
 
+// causeSay says what holds an endpoint open or closed and what will change that; {at} is when, {who} a person's name.
+var causeSay = map[latch.CauseCode]text{
+	latch.CauseLease:   {"{who} needs it until {at}.", "{who} 님이 {at}까지 사용합니다.", "{who}さんが{at}まで利用します。"},
+	latch.CauseAdopted: {"Somebody turned it on outside Nightlatch, which counts until {at}.", "Nightlatch 밖에서 켜졌으며 {at}까지 사용하는 것으로 봅니다.", "Nightlatch以外から開始され、{at}までの利用とみなします。"},
+	latch.CauseByHand:  {"Somebody turned it on outside Nightlatch; it stays on until they turn it off.", "Nightlatch 밖에서 켜졌습니다. 켠 사람이 끌 때까지 유지됩니다.", "Nightlatch以外から開始されました。開始した人が停止するまで動作します。"},
+	latch.CauseTraffic: {"It is in use, which keeps it on until {at} at most.", "사용 중이므로 최대 {at}까지 켜져 있을 수 있습니다.", "利用中のため、最長で{at}まで動作します。"},
+	latch.CauseIdle:    {"It turns off at {at}, unless somebody needs or uses it then.", "필요하거나 사용하는 사람이 없으면 {at}에 꺼집니다.", "必要とする人も利用する人もいなければ、{at}に停止します。"},
+	latch.CauseUnused:  {"It turns off at {at} if nobody connects before.", "그 전에 아무도 연결하지 않으면 {at}에 꺼집니다.", "それまでに誰も接続しなければ、{at}に停止します。"},
+	latch.CauseMax:     {"It turns off at {at} in any case: that is as long as is allowed at a time.", "한 번에 켤 수 있는 최대 시간이 지나는 {at}에는 반드시 꺼집니다.", "一度に動作できる最長時間に達する{at}には必ず停止します。"},
+	latch.CauseHours:   {"It turns off at {at}, when the hours in which it may be on end.", "사용 가능한 시간대가 끝나는 {at}에 꺼집니다.", "利用可能な時間帯が終わる{at}に停止します。"},
+	latch.CauseHeld:    {"{who} keeps it off until {at}. {message}", "{who} 님이 {at}까지 꺼 두었습니다. {message}", "{who}さんが{at}まで停止しています。{message}"},
+	latch.CauseBefore:  {"Nobody may turn it on or join before {at}.", "{at}까지는 켜거나 참여할 수 없습니다.", "{at}までは開始も参加もできません。"},
+	latch.CauseQueued:  {"{who} needs it until {at}: it turns on again as soon as it is off.", "{who} 님이 {at}까지 필요로 하므로 꺼지는 대로 다시 켭니다.", "{who}さんが{at}まで必要としているため、停止後すぐに再開します。"},
+	latch.CauseSwitch:  {"Should Nightlatch itself fail, AWS's scheduler turns it off at {at}.", "Nightlatch가 동작하지 않더라도 AWS 스케줄러가 {at}에 끕니다.", "Nightlatch自体が動作しない場合でも、AWSのスケジューラーが{at}に停止します。"},
+	latch.CauseObserve: {"Nightlatch only watches it and changes nothing.", "Nightlatch는 상태만 확인하며 아무것도 바꾸지 않습니다.", "Nightlatchは監視するだけで、何も変更しません。"},
+}
+
+// differenceSay says how an endpoint differs from what it should be.
+var differenceSay = map[latch.DifferenceCode]text{
+	latch.AssociationMissing: {"Subnet {subnet} is not associated.", "연결되지 않은 서브넷: {subnet}.", "サブネット{subnet}が関連付けられていません。"},
+	latch.AssociationExtra:   {"Subnet {subnet} is associated ({association}), and nothing asks for it.", "필요하지 않은데 연결된 서브넷: {subnet}({association}).", "サブネット{subnet}が関連付けられていますが（{association}）、必要とされていません。"},
+	latch.RouteMissing:       {"The declared route {destination} via {subnet} is not there.", "설정에 있지만 없는 경로: {destination}({subnet}).", "設定された経路{destination}（{subnet}）がありません。"},
+	latch.RouteLost:          {"The learned route {destination} via {subnet} is not there.", "기억하고 있지만 없는 경로: {destination}({subnet}).", "記憶している経路{destination}（{subnet}）がありません。"},
+	latch.RouteBroken:        {"The route {destination} via {subnet} does not work: {status} {message}", "동작하지 않는 경로: {destination}({subnet}): {status} {message}", "経路{destination}（{subnet}）が動作していません：{status} {message}"},
+	latch.RouteExtra:         {"The route {destination} via {subnet} is neither declared nor learned.", "설정에도 기억에도 없는 경로: {destination}({subnet}).", "経路{destination}（{subnet}）は設定にも記憶にもありません。"},
+	latch.GroupMissing:       {"Security group {group} is not applied.", "적용되지 않은 보안 그룹: {group}.", "セキュリティグループ{group}が適用されていません。"},
+	latch.GroupExtra:         {"Security group {group} is applied, and nothing asks for it.", "필요하지 않은데 적용된 보안 그룹: {group}.", "セキュリティグループ{group}が適用されていますが、必要とされていません。"},
+}
+
 var stageText = map[latch.StageName]text{
 	latch.StageAccepted:  {"Request accepted", "요청 접수", "受付完了"},
 	latch.StageAssociate: {"AWS connects the network", "AWS에서 네트워크 연결", "AWSがネットワークを接続"},
 	latch.StageRoutes:    {"Routes restored", "경로 복원", "経路の復元"},
 	latch.StageReady:     {"Checked and ready", "확인 완료, 사용 가능", "確認完了、利用可能"},
+}
+
+var phaseText = map[latch.Phase]text{
+	latch.PhaseAssociate: stageText[latch.StageAssociate], latch.PhaseRoutes: stageText[latch.StageRoutes], latch.PhaseClose: stateWord[latch.StateClosing],
 }
 
 // Sentences and labels that Go code picks.
@@ -307,8 +340,17 @@ func checkCatalogue() []error {
 			faults = append(faults, fmt.Errorf("catalogue: state %s has no mark", s))
 		}
 	}
+	for _, c := range latch.CauseCodes {
+		full("cause "+string(c), causeSay[c])
+	}
+	for _, c := range latch.DifferenceCodes {
+		full("difference "+string(c), differenceSay[c])
+	}
 	for _, s := range latch.Stages {
 		full("stage "+string(s), stageText[s])
+	}
+	for _, p := range latch.Phases {
+		full("phase "+string(p), phaseText[p])
 	}
 	for _, p := range append(table, unlisted) {
 		full("title of "+p.slug, p.words.title)

@@ -619,7 +619,7 @@ func TestSeveralEndpoints(t *testing.T) {
 	if w := send(h, "GET", "/", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "Cannot be shown now") || !strings.Contains(w.Body.String(), "VPN is ready") {
 		t.Errorf("got %d: one endpoint that cannot be looked at hides the other\n%s", w.Code, w.Body)
 	}
-	var all struct{ Endpoints []status }
+	var all struct{ Endpoints []Status }
 	w := send(h, "GET", "/api/v1/endpoints", "")
 	if err := json.Unmarshal(w.Body.Bytes(), &all); err != nil || len(all.Endpoints) != 2 || all.Endpoints[1].Problem == nil || all.Endpoints[1].Problem.Status != 502 || all.Endpoints[0].Problem != nil {
 		t.Errorf("got %v %s", err, w.Body)
@@ -724,6 +724,28 @@ func TestTimesInWords(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+// TestNoParameterIsLeft: whatever a cause or a difference is told with, its sentence says.
+func TestNoParameterIsLeft(t *testing.T) {
+	at := time.Date(2026, 11, 22, 9, 40, 0, 0, time.UTC)
+	for l := range langs {
+		for _, c := range latch.CauseCodes {
+			said := causeText(l, latch.Cause{Code: c, At: at, Who: "Kim", Message: "works"}, time.UTC, at)
+			if strings.ContainsAny(said, "{}") || c == latch.CauseHeld && !strings.HasSuffix(said, "works") {
+				t.Errorf("%v: cause %s: %q", l, c, said)
+			}
+		}
+		for _, c := range latch.DifferenceCodes {
+			said := differenceText(l, latch.Difference{Code: c, Association: "cvpn-assoc-a", Subnet: "subnet-a", Destination: "10.9.0.0/16", Group: "sg-a", Status: latch.Failed, Message: "no way"})
+			if strings.ContainsAny(said, "{}") || !strings.Contains(said, "subnet-a") && !strings.Contains(said, "sg-a") {
+				t.Errorf("%v: difference %s: %q", l, c, said)
+			}
+		}
+	}
+	if got := causeText(en, latch.Cause{Code: latch.CauseHeld, At: at, Who: "Kim"}, time.UTC, at); got != "Kim keeps it off until 09:40 UTC." {
+		t.Errorf("without a reason: %q", got)
 	}
 }
 

@@ -1,0 +1,25 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Endpoint finds an endpoint by its name or id. The error of one that is not there names those that are, and the one
+// that was probably meant.
+func (c *Config) Endpoint(name string) (Endpoint, error) {
+	var names []string
+	for _, e := range c.Endpoints {
+		if e.Name == name || string(e.ID) == name {
+			return e, nil
+		}
+		names = append(names, e.Name)
+	}
+	nearest := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
+	if distance(nearest, name) <= 2 {
+		return Endpoint{}, fmt.Errorf("there is no endpoint %q: did you mean %s? There are: %s", name, nearest, strings.Join(names, ", "))
+	}
+	return Endpoint{}, fmt.Errorf("there is no endpoint %q. There are: %s", name, strings.Join(names, ", "))
+}
