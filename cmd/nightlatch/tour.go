@@ -28,7 +28,7 @@ import (
 )
 
 // tourTakes bounds a whole tour at its own pace; slower stand-ins (--associate-takes) get more.
-const tourTakes = 90 * time.Second
+const tourTakes = 150 * time.Second
 
 // demoTour starts a demo and walks the journey in it.
 func demoTour(ctx context.Context, o demoOptions) error {
@@ -481,7 +481,7 @@ func (t *tourist) firstPage() (string, error) {
 const tourEndpoint = "/office"
 
 func (t *tourist) open() (string, error) {
-	s, err := t.api(http.MethodPost, tourEndpoint+"/open", map[string]string{"for": (20*time.Second + 5*t.looked.Round(time.Second)).String(), "reason": "the tour"})
+	s, err := t.api(http.MethodPost, tourEndpoint+"/open", map[string]string{"for": (20*time.Second + 4*t.looked.Round(time.Second)).String(), "reason": "the tour"})
 	if err != nil {
 		return "", err
 	}
