@@ -36,6 +36,8 @@ var imports = []struct {
 		"the domain decides by what it is told; whoever shows it EC2, HTTP or DynamoDB can change its mind by accident"},
 	{"internal/latch/latchtest", "internal/latch", "",
 		"the suites judge every adapter alike, so they know none of them"},
+	{"internal/latch/mutate", "", "",
+		"it breaks the latch's source and runs its tests; it depends on none of what it breaks"},
 	{"internal/awserr", "internal/latch", "",
 		"the shape of the SDK's failures, which the adapters share; it knows none of them"},
 	{"internal/clientvpn", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/sigv4",
@@ -122,6 +124,7 @@ var outside = []struct {
 var standardOnly = map[string]string{
 	"internal/latch":             "it must be readable and testable with Go alone",
 	"internal/latch/latchtest":   "as latch",
+	"internal/latch/mutate":      "as latch",
 	"internal/check":             "it must start on a machine that has Go and git and no module yet",
 	"internal/standin/statefile": "every stand-in imports it",
 	"internal/standin/wiretap":   "what it shows must be readable without knowing any SDK",

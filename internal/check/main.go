@@ -1,7 +1,8 @@
 // Command check is the test command: every check and test that this machine can run, in one go, with nothing installed
 // but Go and git. It ends by naming what it could not run, and why, so that a green run never says more than it knows.
 //
-//	go run ./internal/check         formatting, vet, tidiness, staticcheck, govulncheck, all tests
+//	go run ./internal/check         formatting, vet, tidiness, staticcheck, govulncheck, all tests, and all histories and
+//	                                crash points of the latch, of which the race detector sees a sample
 //	go run ./internal/check -e2e    instead: the tests of e2e, against real browsers and foreign clients
 //
 // The last line counts: a check is one, a test or subtest without subtests of its own is one, and what could not run is
@@ -79,12 +80,16 @@ func (c *check) all(ctx context.Context, e2e bool) error {
 	})
 	c.step("govulncheck", func() error { return quiet(ctx, root, "go", "tool", "govulncheck", "./...") })
 	args := []string{"test", "-json", "-shuffle=on"}
-	if why := noRace(ctx, root); why == "" {
+	why := noRace(ctx, root)
+	if why == "" {
 		args = append(args, "-race")
 	} else {
 		c.notRun = append(c.notRun, "race detector: "+why)
 	}
-	c.tests(ctx, root, true, append(args, "./...")...)
+	c.tests(ctx, root, "go test", true, append(args, "./...")...)
+	if why == "" { // under the race detector they are a sample
+		c.tests(ctx, root, "histories", true, "test", "-json", "-run=^(TestHistories|TestCrashPoints)$", "./internal/latch")
+	}
 	c.notRun = append(c.notRun, "e2e: needs a browser, a directory and foreign clients: run e2e/peers.sh, then go test -C e2e ./...")
 	return nil
 }
@@ -98,7 +103,7 @@ func (c *check) endToEnd(ctx context.Context, dir string) error {
 	}
 	c.step("go vet", func() error { return quiet(ctx, dir, "go", "vet", "./...") })
 	c.step("go mod tidy", func() error { return quiet(ctx, dir, "go", "mod", "tidy", "-diff") })
-	r := c.tests(ctx, dir, false, "test", "-json", "-count=1", "-p=1", "-timeout=30m", "./...")
+	r := c.tests(ctx, dir, "go test", false, "test", "-json", "-count=1", "-p=1", "-timeout=30m", "./...")
 	c.step("skips", func() error { return compareSkips(r.skips, string(list)) })
 	return nil
 }
@@ -125,9 +130,9 @@ func (c *check) step(name string, do func() error) {
 
 // tests runs go test and adds its counts. Offline, if the system can do that, means that nothing but loopback exists
 // while the tests run; the checks before have had every module downloaded.
-func (c *check) tests(ctx context.Context, dir string, offline bool, args ...string) results {
+func (c *check) tests(ctx context.Context, dir, name string, offline bool, args ...string) results {
 	begun := time.Now()
-	fmt.Fprintf(c.out, "%-16s", "go test")
+	fmt.Fprintf(c.out, "%-16s", name)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	var env []string
 	if offline {

@@ -2,11 +2,14 @@ package deadman_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -51,58 +54,196 @@ func over(t *testing.T, client aws.HTTPClient) *deadman.Deadman {
 	return d
 }
 
-// The adapter and the real SDK against two stand-ins: the scheduler that fires, and the EC2 that it calls.
+// cloud is two stand-ins: the scheduler that fires, and the EC2 that it calls.
+type cloud struct {
+	*testing.T
+	ec2     *ec2.Server
+	client  *ec2sdk.Client
+	config  scheduler.Config
+	clock   *scheduler.Server
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu sync.Mutex // guards wire
+	// wire is what the scheduler calls EC2 through.
+	wire roundTripper
+}
+
+func newAWS(t *testing.T) *cloud {
+	lookup := func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID }
+	log := slog.New(slog.DiscardHandler)
+	servers, err := ec2.New(ec2.Config{
+		Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
+		Endpoints: []ec2.Endpoint{{ID: string(endpoint), VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
+			{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
+			{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := latchtest.InProcess{Handler: servers.Handler()}
+	a := &cloud{T: t, ec2: servers, client: ec2sdk.NewFromConfig(config(wire)), wire: wire.RoundTrip}
+	a.config = scheduler.Config{
+		Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
+		EC2URL: "https://ec2.us-east-1.amazonaws.com", Caller: key, Groups: []string{group}, StateFile: filepath.Join(t.TempDir(), "scheduler.json"),
+		Client: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.wire(r)
+		})},
+	}
+	a.start()
+	t.Cleanup(a.end)
+	return a
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// through puts something between the scheduler and EC2.
+func (a *cloud) through(f func(wire roundTripper, r *http.Request) (*http.Response, error)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	wire := a.wire
+	a.wire = func(r *http.Request) (*http.Response, error) { return f(wire, r) }
+}
+
+func (a *cloud) start() {
+	a.Helper()
+	var err error
+	if a.clock, err = scheduler.New(a.config); err != nil {
+		a.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	a.running.Go(func() {
+		if err := a.clock.Run(ctx); err != nil {
+			a.Errorf("run: %v", err)
+		}
+	})
+}
+
+func (a *cloud) end() {
+	a.stop()
+	a.running.Wait()
+}
+
+func (a *cloud) switches() *deadman.Deadman {
+	a.Helper()
+	return over(a.T, latchtest.InProcess{Handler: a.clock.Handler()})
+}
+
+func (a *cloud) associate(subnet string) latch.AssociationID {
+	a.Helper()
+	out, err := a.client.AssociateClientVpnTargetNetwork(a.Context(), &ec2sdk.AssociateClientVpnTargetNetworkInput{
+		ClientVpnEndpointId: new(string(endpoint)), SubnetId: new(subnet),
+	})
+	if err != nil {
+		a.Fatal(err)
+	}
+	return latch.AssociationID(*out.AssociationId)
+}
+
+func (a *cloud) ended(id latch.AssociationID) bool {
+	for _, x := range a.ec2.Snapshot().Endpoints[0].Associations {
+		if x.ID == string(id) {
+			return !x.Ended.IsZero()
+		}
+	}
+	return true
+}
+
+// The adapter and the real SDK against the stand-ins, under the same suite as the fake.
 func TestDeadmanOverTheWire(t *testing.T) {
 	latchtest.TestDeadman(t, func(t *testing.T) latchtest.DeadmanBench {
-		lookup := func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID }
-		log := slog.New(slog.DiscardHandler)
-		cloud, err := ec2.New(ec2.Config{
-			Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
-			Endpoints: []ec2.Endpoint{{ID: string(endpoint), VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
-				{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
-				{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
-			}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		wire := latchtest.InProcess{Handler: cloud.Handler()}
-		clock, err := scheduler.New(scheduler.Config{
-			Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
-			EC2URL: "https://ec2.us-east-1.amazonaws.com", Caller: key, Client: &http.Client{Transport: wire}, Groups: []string{group},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var running sync.WaitGroup
-		running.Go(func() {
-			if err := clock.Run(t.Context()); err != nil && t.Context().Err() == nil {
-				t.Errorf("run: %v", err)
-			}
-		})
-		t.Cleanup(running.Wait) // t.Context ends before
-
-		b := latchtest.DeadmanBench{Deadman: over(t, latchtest.InProcess{Handler: clock.Handler()}), Endpoint: endpoint}
-		client := ec2sdk.NewFromConfig(config(wire))
+		a := newAWS(t)
+		b := latchtest.DeadmanBench{Deadman: a.switches(), Endpoint: endpoint, Ended: a.ended}
 		for _, subnet := range []string{"subnet-0a", "subnet-0b"} {
-			out, err := client.AssociateClientVpnTargetNetwork(t.Context(), &ec2sdk.AssociateClientVpnTargetNetworkInput{
-				ClientVpnEndpointId: new(string(endpoint)), SubnetId: new(subnet),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.Associations = append(b.Associations, latch.AssociationID(*out.AssociationId))
-		}
-		b.Ended = func(id latch.AssociationID) bool {
-			for _, a := range cloud.Snapshot().Endpoints[0].Associations {
-				if a.ID == string(id) {
-					return !a.Ended.IsZero()
-				}
-			}
-			return true
+			b.Associations = append(b.Associations, a.associate(subnet))
 		}
 		return b
 	})
+}
+
+// A schedule fires at least once, and late where it must: it ends the association that it was made for and no other,
+// and then it is gone.
+func TestASwitchThatFiresLateOrTwice(t *testing.T) {
+	const ahead = 30 * time.Minute
+	for name, test := range map[string]func(*testing.T, *cloud, latch.AssociationID){
+		"the scheduler was down at its time: it fires as soon as it is back": func(t *testing.T, a *cloud, id latch.AssociationID) {
+			a.end()
+			time.Sleep(ahead + time.Hour)
+			if a.ended(id) {
+				t.Fatal("the test wants it open still")
+			}
+			a.start()
+			time.Sleep(time.Second)
+			if !a.ended(id) {
+				t.Error("the meter runs on")
+			}
+		},
+		"EC2 throttles for an hour: it is tried until EC2 takes it": func(t *testing.T, a *cloud, id latch.AssociationID) {
+			until := time.Now().Add(ahead + time.Hour)
+			a.through(func(wire roundTripper, r *http.Request) (*http.Response, error) {
+				if time.Now().Before(until) {
+					w := httptest.NewRecorder()
+					w.WriteHeader(http.StatusServiceUnavailable)
+					io.WriteString(w, "<Response><Errors><Error><Code>RequestLimitExceeded</Code><Message>Request limit exceeded.</Message></Error></Errors></Response>")
+					return w.Result(), nil
+				}
+				return wire(r)
+			})
+			time.Sleep(time.Until(until))
+			if a.ended(id) {
+				t.Fatal("the test wants it open still")
+			}
+			time.Sleep(2 * time.Minute)
+			if !a.ended(id) {
+				t.Error("the meter runs on")
+			}
+		},
+		"EC2's answer is lost: it fires twice, and the next association on the subnet stays": func(t *testing.T, a *cloud, id latch.AssociationID) {
+			fired, next := 0, latch.AssociationID("")
+			a.through(func(wire roundTripper, r *http.Request) (*http.Response, error) {
+				answer, err := wire(r)
+				if fired++; fired > 1 || err != nil {
+					return answer, err
+				}
+				next = a.associate("subnet-0a") // somebody opens again between the two
+				return nil, errors.New("connection reset by peer")
+			})
+			time.Sleep(ahead + 5*time.Minute)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if fired < 2 || !a.ended(id) {
+				t.Fatalf("fired %d times, ended %v; the test wants it twice", fired, a.ended(id))
+			}
+			if next == "" || a.ended(next) {
+				t.Errorf("the next association %q is ended with the old one's switch", next)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAWS(t)
+				id := a.associate("subnet-0a")
+				if err := a.switches().Arm(t.Context(), endpoint, id, time.Now().Add(ahead)); err != nil {
+					t.Fatal(err)
+				}
+				test(t, a, id)
+				time.Sleep(5 * time.Minute)
+				w := httptest.NewRecorder()
+				r := httptest.NewRequest(http.MethodGet, "/schedules?ScheduleGroup="+group, nil)
+				sigv4.Sign(r, nil, key, "scheduler", "us-east-1", time.Now())
+				a.clock.Handler().ServeHTTP(w, r)
+				if body := w.Body.String(); w.Code != http.StatusOK || strings.Contains(body, string(id)) {
+					t.Errorf("the schedule is left: %d %s", w.Code, body)
+				}
+			})
+		})
+	}
 }
 
 // request is what reached Scheduler.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
 )
 
 // once is a fault that strikes the next call of one name after it was armed.
@@ -101,6 +102,44 @@ func TestAnAnswerThatComesTooLateForItsCaller(t *testing.T) {
 		}
 		if live := w.record().Live(time.Now()); len(live) != 0 {
 			t.Errorf("the wish %v stays, and opens it later though the person was told it failed", live)
+		}
+	})
+}
+
+// killed is a process that Lambda ends at a time: no call of it comes through afterwards.
+type killed struct {
+	latch.VPN
+	latch.Store
+	at time.Time
+}
+
+func (k killed) Associate(ctx context.Context, id latch.EndpointID, s latch.SubnetID, token string) (latch.Association, error) {
+	<-ctx.Done() // EC2 does not answer
+	return latch.Association{}, errors.Join(latch.ErrUnavailable, context.Cause(ctx))
+}
+
+func (k killed) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (latch.Record, error) {
+	if !time.Now().Before(k.at) {
+		return latch.Record{}, latch.ErrUnavailable
+	}
+	return k.Store.Save(ctx, id, r)
+}
+
+func TestARequestEndsInTimeToTakeItsWishBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.through = func(c *latch.Config) {
+			k := killed{c.VPN, c.Store, time.Now().Add(15 * time.Second)}
+			c.VPN, c.Store = k, k
+		}
+	}, func(w *world) {
+		time.Sleep(5 * time.Second)
+		ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second) // the function's time-out
+		defer cancel()
+		if _, err := w.keeper.Open(ctx, office, latch.Request{Who: kim}); !errors.Is(err, latch.ErrUnavailable) {
+			t.Errorf("Open answers %v, want ErrUnavailable", err)
+		}
+		if live := w.record().Live(time.Now()); len(live) != 0 {
+			t.Errorf("the wish %v stays though the person was told it failed: the process was ended before it could take it back", live)
 		}
 	})
 }
@@ -323,6 +362,38 @@ func TestAShorterPolicyCountsAtOnce(t *testing.T) {
 		}
 		time.Sleep(15 * time.Minute)
 		w.want(latch.StateOff, latch.OffIdle)
+	})
+}
+
+// TestAShorterPolicyCountsForTheWholeOpening: a switch that was made meanwhile does not move when the policy is longer
+// again, so the leases end before it fires.
+func TestAShorterPolicyCountsForTheWholeOpening(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		began := time.Now()
+		w.open(kim, 8*time.Hour)
+		w.ready()
+		long := w.policy
+		w.end()
+		w.policy.AbsoluteMax, w.policy.LeaseMax, w.policy.LeaseChoices = 3*time.Hour, 3*time.Hour, []time.Duration{time.Hour}
+		w.start()
+		w.vpn.DisassociateByHand(office, w.held()[0].ID) // and the next one gets a switch for the shorter time
+		w.vpn.AssociateByHand(office, subnetB)
+		time.Sleep(10 * time.Minute)
+		w.end()
+		w.policy = long
+		w.start()
+		if _, err := w.keeper.Extend(w.Context(), office, latch.Request{Who: kim, For: 2 * time.Hour}); err != nil && !errors.Is(err, latch.ErrTooLong) {
+			t.Fatal(err)
+		}
+		c, err := w.vpn.Connect(office, "kim")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for until := w.view(kim).Mine.Until; time.Until(until) > time.Second; {
+			if time.Sleep(time.Minute); time.Now().Before(until) && !w.vpn.Send(c, 1<<20) {
+				t.Fatalf("cut off %v after the beginning, under a lease until %v after it", time.Since(began), until.Sub(began))
+			}
+		}
 	})
 }
 
@@ -608,13 +679,21 @@ func TestACrowdInTheSameSecond(t *testing.T) {
 		w.store.Fail = func(call string) error { time.Sleep(3 * time.Millisecond); return nil }
 		w.vpn.Fail = func(call string) error { time.Sleep(100 * time.Millisecond); return nil }
 	}, func(w *world) {
+		time.Sleep(20 * time.Second) // no beat shall come between
+		looks := w.vpn.Calls("Observe")
 		const people = 200
 		var wg sync.WaitGroup
 		var failed atomic.Int64
 		for i := range people {
 			wg.Go(func() {
+				// Each has an instance of the function of their own.
+				own, err := latch.New(latch.Config{VPN: w.vpn, Store: w.store, Deadman: w.switches, Log: slog.New(slog.DiscardHandler),
+					Endpoints: map[latch.EndpointID]latch.Policy{office: w.policy}})
+				if err != nil {
+					panic(err)
+				}
 				who := latch.Principal{Subject: latch.Subject(fmt.Sprint("p", i))}
-				if v, err := w.keeper.Open(w.Context(), office, latch.Request{Who: who}); err != nil || v.State != latch.StateOpening {
+				if v, err := own.Open(w.Context(), office, latch.Request{Who: who}); err != nil || v.State != latch.StateOpening {
 					failed.Add(1)
 				}
 			})
@@ -625,6 +704,12 @@ func TestACrowdInTheSameSecond(t *testing.T) {
 		}
 		if len(w.held()) != 1 || len(w.record().Live(time.Now())) != people {
 			t.Errorf("held %v for %d leases, want one for 200", w.held(), len(w.record().Live(time.Now())))
+		}
+		if n := w.vpn.Calls("Observe") - looks; n > 3 {
+			t.Errorf("%d looks at EC2 for %d people in the same second, want one, or another a second later", n, people)
+		}
+		if n := w.vpn.Calls("Associate"); n > 50 {
+			t.Errorf("%d calls of Associate, which EC2's bucket would refuse", n)
 		}
 	})
 }
@@ -757,5 +842,165 @@ func TestAQueuedOpeningWaitsForTheAudit(t *testing.T) {
 		}
 		down.Store(false)
 		w.ready()
+	})
+}
+
+// TestALookFromTheFutureIsNotThePresent: a process whose clock is two minutes ahead has looked. Nobody opens on the
+// strength of what it saw, nor is it shown as the present, until the others' clocks have come so far.
+func TestALookFromTheFutureIsNotThePresent(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		ahead := &world{T: w.T, vpn: w.vpn, store: w.store, switches: w.switches, policy: w.policy}
+		ahead.through = func(c *latch.Config) {
+			c.Store = latchtest.Clock{Off: func() time.Duration { return 2 * time.Minute }}.Store(c.Store)
+		}
+		ahead.start()
+		time.Sleep(20 * time.Second)
+		ahead.view(lee)
+		ahead.end()
+		if v := w.open(kim, time.Hour); v.State != latch.StateOpening {
+			t.Fatalf("Kim is told %s", v.State)
+		}
+		first := w.held()[0].ID
+		for range 10 {
+			time.Sleep(time.Second)
+			w.open(lee, time.Hour)
+			if v := w.view(lee); v.State != latch.StateOpening && !v.Stale {
+				t.Fatalf("Lee is shown %s as the present", v.State)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if on := w.held(); len(on) != 1 || on[0].ID != first || w.vpn.Calls("Disassociate") != 0 {
+			t.Errorf("held is %v after %d calls of Disassociate: want %s untouched", on, w.vpn.Calls("Disassociate"), first)
+		}
+		w.ready()
+	})
+}
+
+// decided fails when something that holds is ended before the decision to close is saved: a wish that is saved in
+// between would be cut off.
+type decided struct {
+	latch.VPN
+	w *world
+}
+
+func (d decided) Disassociate(ctx context.Context, id latch.EndpointID, a latch.AssociationID) error {
+	if r := d.w.store.Now(id); r.Opening != nil && r.Opening.ClosingFor == "" {
+		d.w.Errorf("%s is ended at %s, and no decision to close is saved: %+v", a, time.Now().Format(time.TimeOnly), r)
+	}
+	return d.VPN.Disassociate(ctx, id, a)
+}
+
+func TestTheDecisionIsSavedBeforeAnythingEnds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		slow string
+		then func(w *world, slow *atomic.Bool)
+	}{
+		"a lease ends while the look is saved": {"Save", func(w *world, slow *atomic.Bool) {
+			time.Sleep(time.Until(w.record().Leases[0].Until.Add(-80 * time.Millisecond)))
+			slow.Store(true)
+			w.keeper.Reconcile(w.Context(), office)
+		}},
+		"the last one is done while another pass writes to the audit": {"Append", func(w *world, slow *atomic.Bool) {
+			w.open(lee, time.Second)
+			time.Sleep(2 * time.Second)
+			slow.Store(true)
+			var done sync.WaitGroup
+			done.Go(func() { w.keeper.Reconcile(w.Context(), office) }) // which notes the end of Lee's lease
+			done.Go(func() {
+				time.Sleep(70 * time.Millisecond) // the pass is at its entry
+				w.keeper.Done(w.Context(), office, latch.Request{Who: kim})
+			})
+			done.Wait()
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var slow atomic.Bool
+			inWorld(t, func(w *world) {
+				w.through = func(c *latch.Config) { c.VPN = decided{c.VPN, w} }
+				w.vpn.Fail = func(call string) error {
+					if call == "Observe" {
+						time.Sleep(60 * time.Millisecond)
+					}
+					return nil
+				}
+				w.store.Fail = func(call string) error {
+					if call == tt.slow && slow.CompareAndSwap(true, false) {
+						time.Sleep(50 * time.Millisecond)
+					}
+					return nil
+				}
+			}, func(w *world) {
+				time.Sleep(17 * time.Second) // no beat shall come between
+				w.open(kim, time.Hour)
+				w.ready()
+				w.vpn.Connect(office, "kim")
+				time.Sleep(2 * time.Minute)
+				tt.then(w, &slow)
+				time.Sleep(5 * time.Minute)
+				if on := w.held(); len(on) != 0 {
+					t.Errorf("held is %v, want it closed", on)
+				}
+			})
+		})
+	}
+}
+
+// TestAPolicyThatWantsFewerSubnetsKeepsTheirRoutes: the one that is left takes over the routes that people added on the
+// other; that it lacks them is nobody's wish.
+func TestAPolicyThatWantsFewerSubnetsKeepsTheirRoutes(t *testing.T) {
+	const x = "192.168.7.0/24"
+	for name, change := range map[string]func(*latch.Policy){
+		"one instead of all":     func(p *latch.Policy) { p.All = false },
+		"the other is not named": func(p *latch.Policy) { p.Subnets = []latch.SubnetID{subnetA} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) { w.policy.All = true }, func(w *world) {
+				w.open(kim, 4*time.Hour)
+				w.ready()
+				w.vpn.Connect(office, "kim")
+				w.vpn.AddRouteByHand(office, latch.Route{Destination: x, Subnet: subnetB})
+				time.Sleep(2 * time.Minute)
+				w.end()
+				i := slices.IndexFunc(w.held(), func(a latch.Association) bool { return a.Subnet == subnetB })
+				w.vpn.DisassociateByHand(office, w.held()[i].ID)
+				time.Sleep(5 * time.Minute)
+				w.start() // and sees what is left, and restores it
+				time.Sleep(30 * time.Second)
+				w.end()
+				change(&w.policy)
+				w.start()
+				time.Sleep(5 * time.Minute)
+				if !hasRoute(w, x, subnetA) || len(w.record().Learned) != 1 {
+					t.Errorf("learned are %v, routes %v: want %s on the subnet that is left", w.record().Learned, w.vpn.Now(office).Routes, x)
+				}
+			})
+		})
+	}
+}
+
+// TestDoneWhileEC2Associates: what was asked for is ended when EC2 answers, and nothing more is asked for.
+func TestDoneWhileEC2Associates(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.policy.All = true
+		w.vpn.Fail = func(call string) error {
+			if call == "Associate" {
+				time.Sleep(5 * time.Second)
+			}
+			return nil
+		}
+	}, func(w *world) {
+		time.Sleep(10 * time.Second) // no beat shall come between
+		var opening sync.WaitGroup
+		opening.Go(func() { w.keeper.Open(w.Context(), office, latch.Request{Who: kim}) })
+		time.Sleep(2 * time.Second)
+		if _, err := w.keeper.Done(w.Context(), office, latch.Request{Who: kim}); err != nil {
+			t.Fatal(err)
+		}
+		opening.Wait()
+		if on := w.held(); len(on) != 0 || w.vpn.Calls("Associate") != 1 {
+			t.Errorf("%v is held after %d calls of Associate: the wish ended while EC2 was at the first", on, w.vpn.Calls("Associate"))
+		}
+		time.Sleep(5 * time.Minute)
+		w.want(latch.StateOff, latch.OffIdle)
 	})
 }

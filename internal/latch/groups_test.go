@@ -70,25 +70,26 @@ func TestDeclaredSecurityGroupsArePutBack(t *testing.T) {
 	})
 }
 
-// TestOneLateReportTeachesNoSecurityGroups: a report from before the groups were applied again says the default group.
+// TestOneLateReportTeachesNoSecurityGroups: a report from before somebody changed them says the old ones.
 func TestOneLateReportTeachesNoSecurityGroups(t *testing.T) {
 	var lag atomic.Int64
 	inWorld(t, func(w *world) {
-		w.vpn.ForgetGroups = true
 		w.vpn.Lag = func() time.Duration { return time.Duration(lag.Swap(0)) }
 	}, func(w *world) {
 		w.open(kim, 4*time.Hour)
 		w.ready()
+		w.vpn.Connect(office, "kim")
+		time.Sleep(10 * time.Minute)
 		w.vpn.ApplyGroupsByHand(office, "sg-1")
+		changed := time.Now()
 		time.Sleep(5 * time.Minute)
-		w.cycle()
 		for range 5 {
-			time.Sleep(3 * time.Minute)
-			lag.Store(int64(time.Minute))
+			time.Sleep(3*time.Minute + 7*time.Second)
+			lag.Store(int64(time.Since(changed) + time.Minute))
 			w.keeper.Reconcile(w.Context(), office)
-		}
-		if got := w.record().Groups; !slices.Equal(got, []latch.GroupID{"sg-1"}) {
-			t.Errorf("learned are %v, want sg-1", got)
+			if got := w.record().Groups; !slices.Equal(got, []latch.GroupID{"sg-1"}) {
+				t.Fatalf("learned are %v, want sg-1", got)
+			}
 		}
 	})
 }

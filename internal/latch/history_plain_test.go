@@ -2,4 +2,5 @@
 
 package latch_test
 
-const defaultHistories = 120
+// defaultHistories is how many random histories are played, and crashEvery which of the calls a process dies at: all.
+const defaultHistories, crashEvery = 10_000, 1

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
 )
 
 var (
@@ -21,433 +23,709 @@ var (
 	seed      = flag.Uint64("seed", 0, "play this one history only, and print it")
 )
 
-// TestHistories plays random hours of people, clients, hands and faults, and checks after every act what the product
-// promises: at most one association for a subnet; nobody with a live lease cut off; nothing left on when nobody wants
-// it; no route lost. A failure names the seed that repeats it.
+// TestHistories plays random hours of people, clients, hands, operators and faults, and looks at every act of the latch:
+// see watch. A failure names the seed that repeats it.
 func TestHistories(t *testing.T) {
 	if *seed != 0 {
 		play(t, *seed)
 		return
 	}
-	for i := range *histories {
-		s := uint64(i + 1)
-		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) {
-			t.Parallel()
-			t.Cleanup(func() {
-				if t.Failed() {
-					t.Logf("repeat it with: go test ./internal/latch -run TestHistories -seed=%d -v", s)
+	// Thousands of short lives: a collector that waits until there is something to collect saves a quarter of the time.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
+	t.Run("all", func(t *testing.T) {
+		const many = 250 // in one subtest, so that a list of results stays readable
+		for from := 1; from <= *histories; from += many {
+			to := min(from+many-1, *histories)
+			t.Run(fmt.Sprintf("seeds=%d-%d", from, to), func(t *testing.T) {
+				t.Parallel()
+				for s := from; s <= to && !t.Failed(); s++ {
+					play(t, uint64(s))
 				}
 			})
-			play(t, s)
-		})
-	}
+		}
+	})
 }
 
 type history struct {
+	*watch
+	rand      *rand.Rand
+	seed      uint64
+	faults    atomic.Bool // EC2, the store or the scheduler fail now and then
+	mute      atomic.Bool // the audit cannot be written
+	processes []*process
+	people    []latch.Principal
+	conns     []latch.ConnectionID
+	asked     int
+
+	drawing sync.Mutex // guards the two below
+	second  int64
+	drawn   map[string]uint64
+}
+
+// process is one instance of the program: it has a clock of its own, and it may die between any two calls.
+type process struct {
 	*world
-	rand   *rand.Rand
-	log    []string
-	faulty atomic.Bool // EC2, the store or the scheduler fail now and then
-	people []latch.Principal
-	conns  []latch.ConnectionID
-	routes map[string]bool // added by a hand and not removed by one; true once the latch knew it
-	well   time.Time       // when the last fault ended
-	hand   time.Time       // when a hand last made or ended an association
-	loose  time.Time       // since when nobody wants it open; zero while somebody does
+	h     *history
+	ahead atomic.Int64 // nanoseconds that its clock is ahead
+	dies  atomic.Int64 // when it begins to be in danger; zero is never
+	dead  atomic.Bool
 }
 
-// guarded is a VPN that watches whom a keeper cuts off.
-type guarded struct {
-	latch.VPN
-	h *history
-}
+var errDied = fmt.Errorf("%w: the process is dead", latch.ErrUnavailable)
 
-// Disassociate never ends what carries people while the record has a live lease and no decision to close.
-func (g guarded) Disassociate(ctx context.Context, id latch.EndpointID, a latch.AssociationID) error {
-	r := g.h.store.Now(id)
-	k, known := kept(r, a)
-	for _, x := range g.h.vpn.Now(id).Associations {
-		if x.ID == a && x.Status == latch.Associated && (!known || k.Armed) && r.Opening != nil && r.Opening.ClosingFor == "" && len(r.Live(time.Now())) > 0 {
-			g.h.Errorf("%s ended %s under the leases %+v\n%+v", time.Now().Format(time.TimeOnly), a, r.Leases, r.Opening)
+// alive is asked before and after each call of the process. What was drawn for an instant and a call is the same again
+// when the history is repeated.
+func (p *process) alive(call string) bool {
+	if at := p.dies.Load(); at != 0 && time.Now().UnixNano() >= at && p.h.draw("dies"+call, 6) == 0 {
+		if !p.dead.Swap(true) {
+			p.h.replaced(1)
 		}
 	}
-	return g.VPN.Disassociate(ctx, id, a)
+	return !p.dead.Load()
+}
+
+func mortal[T any](p *process, call string, do func() (T, error)) (T, error) {
+	var none T
+	if !p.alive(call) {
+		return none, errDied
+	}
+	v, err := do()
+	alive := p.alive(call + " done")
+	if *seed != 0 && call != "Observe" && call != "Load" {
+		p.h.say("\t%s: %+v %v, and lives: %v", call, v, err, alive)
+	}
+	if !alive {
+		return none, errDied
+	}
+	return v, err
+}
+
+func mortally(p *process, call string, do func() error) error {
+	_, err := mortal(p, call, func() (struct{}, error) { return struct{}{}, do() })
+	return err
+}
+
+type (
+	mortalVPN struct {
+		latch.VPN
+		p *process
+	}
+	mortalStore struct {
+		latch.Store
+		p *process
+	}
+	mortalDeadman struct {
+		latch.Deadman
+		p *process
+	}
+)
+
+func (v mortalVPN) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
+	return mortal(v.p, "Observe", func() (latch.Observation, error) { return v.VPN.Observe(ctx, id) })
+}
+
+func (v mortalVPN) Associate(ctx context.Context, id latch.EndpointID, s latch.SubnetID, token string) (latch.Association, error) {
+	return mortal(v.p, "Associate", func() (latch.Association, error) { return v.VPN.Associate(ctx, id, s, token) })
+}
+
+func (v mortalVPN) Disassociate(ctx context.Context, id latch.EndpointID, a latch.AssociationID) error {
+	return mortally(v.p, "Disassociate", func() error { return v.VPN.Disassociate(ctx, id, a) })
+}
+
+func (v mortalVPN) CreateRoute(ctx context.Context, id latch.EndpointID, r latch.Route) error {
+	return mortally(v.p, "CreateRoute", func() error { return v.VPN.CreateRoute(ctx, id, r) })
+}
+
+func (v mortalVPN) ApplyGroups(ctx context.Context, id latch.EndpointID, vpc latch.VPCID, groups []latch.GroupID) error {
+	return mortally(v.p, "ApplyGroups", func() error { return v.VPN.ApplyGroups(ctx, id, vpc, groups) })
+}
+
+func (s mortalStore) Load(ctx context.Context, id latch.EndpointID) (latch.Record, error) {
+	return mortal(s.p, "Load", func() (latch.Record, error) { return s.Store.Load(ctx, id) })
+}
+
+func (s mortalStore) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (latch.Record, error) {
+	return mortal(s.p, "Save", func() (latch.Record, error) { return s.Store.Save(ctx, id, r) })
+}
+
+func (s mortalStore) Append(ctx context.Context, e latch.Entry) error {
+	return mortally(s.p, "Append", func() error { return s.Store.Append(ctx, e) })
+}
+
+func (d mortalDeadman) Arm(ctx context.Context, id latch.EndpointID, a latch.AssociationID, at time.Time) error {
+	return mortally(d.p, "Arm", func() error { return d.Deadman.Arm(ctx, id, a, at) })
+}
+
+func (d mortalDeadman) Disarm(ctx context.Context, id latch.EndpointID, a latch.AssociationID) error {
+	return mortally(d.p, "Disarm", func() error { return d.Deadman.Disarm(ctx, id, a) })
+}
+
+func (h *history) process(phase time.Duration) *process {
+	p := &process{h: h, world: &world{T: h.T, vpn: h.vpn, store: h.store, switches: h.switches, phase: phase}}
+	p.through = func(c *latch.Config) {
+		c.VPN, c.Store, c.Deadman = mortalVPN{watched{c.VPN, h.watch}, p}, mortalStore{c.Store, p}, mortalDeadman{c.Deadman, p}
+		if h.slip != 0 {
+			clock := latchtest.Clock{Off: func() time.Duration { return time.Duration(p.ahead.Load()) }}
+			c.Store, c.Deadman = clock.Store(c.Store), clock.Deadman(c.Deadman)
+		}
+	}
+	return p
+}
+
+// begin starts the process, or replaces it by one that knows the present policy.
+func (p *process) begin() {
+	if p.keeper != nil {
+		p.end()
+	}
+	dead := 0
+	if p.dead.Swap(false) {
+		dead = 1
+	}
+	p.h.replaced(-dead)
+	p.dies.Store(0)
+	p.policy = p.h.policy
+	p.start()
+}
+
+// draw is a number below n for this word, this second, and how often it was asked in it: what fails is drawn from these
+// and not from h.rand, because calls come from several goroutines, and a seed must repeat its history. It is not drawn
+// from the very instant, because writers that meet wait for milliseconds that no seed knows.
+func (h *history) draw(what string, n uint64) uint64 {
+	h.drawing.Lock()
+	defer h.drawing.Unlock()
+	if now := time.Now().Unix(); now != h.second {
+		h.second = now
+		clear(h.drawn)
+	}
+	h.drawn[what]++
+	word := fnv.New64a()
+	word.Write([]byte(what))
+	return rand.NewPCG(h.seed^uint64(h.second)<<20, word.Sum64()+h.drawn[what]).Uint64() % n
+}
+
+func (h *history) one(in int) bool { return h.rand.IntN(in) == 0 }
+
+// between draws a time of whole minutes.
+func (h *history) between(from, to int) time.Duration {
+	return time.Duration(from+h.rand.IntN(to-from+1)) * time.Minute
 }
 
 func play(t *testing.T, s uint64) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &history{world: newWorld(t), rand: rand.New(rand.NewPCG(s, s)), routes: map[string]bool{}}
-		h.people = []latch.Principal{kim, lee, {Subject: "park", Name: "Park"}}
-		h.policy.All = h.rand.IntN(3) == 0
-		h.policy.AbsoluteMax, h.policy.LeaseMax, h.policy.LeaseChoices = 3*time.Hour, 3*time.Hour, []time.Duration{time.Hour}
-		h.vpn.AssociateTakes = time.Duration(1+h.rand.IntN(10)) * time.Minute
-		h.vpn.DisassociateTakes = time.Duration(h.rand.IntN(5)) * time.Minute
-		h.vpn.DisassociatedLingers = time.Duration(h.rand.IntN(2)) * time.Minute
-		h.vpn.LoseAllRoutes = h.rand.IntN(2) == 0
-		// What fails is drawn from the time and the call, not from h.rand: calls come from several goroutines, and a
-		// seed must repeat its history.
-		draw := func(what string, n uint64) uint64 {
-			sum := fnv.New64a()
-			fmt.Fprint(sum, s, what, time.Now().UnixNano())
-			return sum.Sum64() % n
-		}
-		faults := func(kind string, one uint64) func(string) error {
-			return func(call string) error {
-				if h.faulty.Load() && draw(kind+call, one) == 0 {
-					return []error{latch.ErrBusy, latch.ErrUnavailable}[draw(call, 2)]
-				}
-				return nil
-			}
-		}
-		h.vpn.Fail, h.store.Fail, h.switches.Fail = faults("fail", 4), faults("fail", 4), faults("fail", 4)
-		h.vpn.Lose, h.store.Lose, h.switches.Lose = faults("lose", 8), faults("lose", 8), faults("lose", 8)
-		if h.rand.IntN(2) == 0 {
-			h.vpn.Lag = func() time.Duration { return time.Duration(draw("lag", uint64(15*time.Second))) }
-		}
-		h.over = guarded{h.vpn, h}
-		h.start()
-		defer h.end()
-		if h.rand.IntN(3) == 0 {
-			// Another process, whose beat comes at another second.
-			time.Sleep(time.Duration(h.rand.IntN(int(time.Minute))))
-			other := &world{T: t, vpn: h.vpn, store: h.store, switches: h.switches, policy: h.policy, over: h.over}
-			other.start()
-			defer other.end()
-		}
+		w := newWorld(t)
+		h := &history{watch: newWatch(w), rand: rand.New(rand.NewPCG(s, s)), seed: s, drawn: map[string]uint64{},
+			people: []latch.Principal{kim, lee, {Subject: "park", Name: "Park"}}}
 		defer func() {
-			if t.Failed() || *seed != 0 {
-				t.Logf("seed %d:\n%s", s, strings.Join(h.log, "\n"))
+			switch {
+			case t.Failed():
+				t.Logf("repeat it with: go test ./internal/latch -run TestHistories -seed=%d -v\n%s", s, h.story())
+			case *seed != 0:
+				t.Log(h.story())
 			}
 		}()
-		for range 40 {
-			time.Sleep(time.Duration(h.rand.IntN(int(12 * time.Minute))))
-			if h.rand.IntN(12) == 0 {
-				h.faulty.Store(!h.faulty.Load())
-				h.say("faults: %v", h.faulty.Load())
-				if !h.faulty.Load() {
-					h.well = time.Now()
-				}
-			}
-			if h.rand.IntN(20) == 0 {
-				h.say("the process is replaced")
-				h.end()
-				h.start()
-			}
+		h.policy = h.drawPolicy()
+		h.circumstances()
+		for _, p := range h.processes {
+			p.begin()
+			defer p.end()
+		}
+		h.world = h.processes[0].world
+		for range 16 + h.rand.IntN(12) {
+			time.Sleep(time.Until(time.Now().Truncate(10 * time.Second).Add(10*time.Second + time.Duration(h.rand.IntN(int(9*time.Minute))))))
+			h.fate()
 			h.act()
-			h.check()
+			h.steady()
+			h.foretold()
 			if t.Failed() {
 				return
 			}
-		}
-		if h.faulty.Swap(false) {
-			h.well = time.Now()
 		}
 		h.quiet()
 	})
 }
 
-func (h *history) say(format string, args ...any) {
-	h.log = append(h.log, time.Now().Format(time.TimeOnly)+" "+fmt.Sprintf(format, args...))
+// longest is the longest that any policy lets an opening last.
+const longest = 4 * time.Hour
+
+// drawPolicy is what an organisation may have decided.
+func (h *history) drawPolicy() latch.Policy {
+	p := policy()
+	p.All = h.one(3)
+	p.AbsoluteMax = h.between(90, int(longest/time.Minute))
+	p.LeaseMax = min(h.between(60, 240), p.AbsoluteMax)
+	p.LeaseDefault = 30 * time.Minute
+	p.LeaseChoices = []time.Duration{p.LeaseDefault}
+	p.LookEvery = time.Duration(1+h.rand.IntN(3)) * 10 * time.Second
+	p.IdleAfter, p.TrafficMax, p.UnusedAfter = h.between(15, 25), h.between(20, 60), h.between(10, 30)
+	p.ByHand = []latch.ByHand{latch.Adopt, latch.Adopt, latch.Adopt, latch.Warn, latch.Close}[h.rand.IntN(5)]
+	p.Observe = h.one(16)
+	if h.one(4) {
+		p.Groups = []latch.GroupID{"sg-9"}
+	}
+	if h.one(3) {
+		p.Routes = append(p.Routes, latch.Route{Destination: "10.8.0.0/16"})
+	}
+	if h.one(5) {
+		slices.Reverse(p.Subnets)
+	}
+	if h.one(3) {
+		// Two windows a day, one of which has begun or will soon.
+		today := time.Now().UTC()
+		at := today.Hour()*60 + today.Minute() + 24*60 - 60 + h.rand.IntN(90)
+		p.Hours = &latch.Hours{Location: time.UTC, Close: h.one(2)}
+		for range 2 {
+			length := 40 + h.rand.IntN(120)
+			p.Hours.Windows = append(p.Hours.Windows, latch.Window{Days: daily, From: at % (24 * 60), To: (at + length) % (24 * 60)})
+			at += length + 15 + h.rand.IntN(90)
+		}
+	}
+	return p
 }
 
-// act does one thing that people, clients or operators do.
+// circumstances draws what AWS is like, how many processes there are, and how well their clocks go.
+func (h *history) circumstances() {
+	h.vpn.AssociateTakes, h.vpn.DisassociateTakes = time.Duration(30+h.rand.IntN(240))*time.Second, time.Duration(h.rand.IntN(150))*time.Second
+	h.vpn.DisassociatedLingers = time.Duration(h.rand.IntN(2)) * time.Minute
+	h.vpn.LoseAllRoutes, h.vpn.ForgetGroups = h.one(2), h.one(2)
+	slow := h.one(5)
+	failing := func(service string, one uint64, takes time.Duration) func(string) error {
+		return func(call string) error {
+			if slow {
+				time.Sleep(time.Duration(h.draw("takes"+call, uint64(takes))))
+			}
+			if call == "Append" && h.mute.Load() {
+				return latch.ErrUnavailable
+			}
+			if h.faults.Load() && h.draw(service+call, one) == 0 {
+				return []error{latch.ErrBusy, latch.ErrUnavailable, latch.ErrRefused}[h.draw("kind"+call, 3)]
+			}
+			return nil
+		}
+	}
+	h.vpn.Fail, h.store.Fail, h.switches.Fail = failing("fail", 4, 400*time.Millisecond), failing("fail", 4, 12*time.Millisecond), failing("fail", 4, 200*time.Millisecond)
+	lost := func(call string) error {
+		if h.faults.Load() && h.draw("lose"+call, 8) == 0 {
+			return latch.ErrUnavailable
+		}
+		return nil
+	}
+	h.vpn.Lose, h.store.Lose, h.switches.Lose = lost, lost, lost
+	if h.one(2) {
+		h.vpn.Lag = func() time.Duration { return time.Duration(h.draw("lag", uint64(15*time.Second))) }
+	}
+	two := h.one(3)
+	h.late = slow || two
+	if h.one(4) {
+		// Clocks that differ by less than the latch allows for; or that jump, when nothing is under way, by less than a
+		// report can be late; or, with nothing else to compare it with, one that jumps far.
+		switch h.slip = 1400 * time.Millisecond; {
+		case slow || h.one(2):
+		case two || h.vpn.Lag != nil:
+			h.slip = 20 * time.Second
+		default:
+			h.slip = 4 * time.Minute
+		}
+	}
+	h.processes = append(h.processes, h.process(0))
+	if two {
+		h.processes = append(h.processes, h.process([]time.Duration{0, time.Duration(h.rand.IntN(int(time.Minute)))}[h.rand.IntN(2)]))
+	}
+	for _, p := range h.processes {
+		p.ahead.Store(int64(h.askew()))
+	}
+	h.say("%d processes, clocks off by %v, slow %v, lag %v; associating takes %v, disassociating %v; EC2 loses all routes %v, groups %v\n%+v",
+		len(h.processes), h.slip, slow, h.vpn.Lag != nil, h.vpn.AssociateTakes, h.vpn.DisassociateTakes, h.vpn.LoseAllRoutes, h.vpn.ForgetGroups, h.policy)
+}
+
+func (h *history) askew() time.Duration {
+	if h.slip == 0 {
+		return 0
+	}
+	return time.Duration(h.rand.Int64N(int64(2*h.slip))) - h.slip
+}
+
+// fate changes what people do not decide.
+func (h *history) fate() {
+	if h.one(12) {
+		h.disturb(!h.faults.Load())
+	}
+	if h.one(15) {
+		h.mute.Store(!h.mute.Load())
+		h.say("the audit can be written: %v", !h.mute.Load())
+	}
+	if h.slip > 2*time.Second && h.one(6) {
+		p := h.processes[h.rand.IntN(len(h.processes))]
+		synctest.Wait() // in the middle of a pass the times that it has read would jump too: see latchtest.Clock
+		p.ahead.Store(int64(h.askew()))
+		h.say("a clock jumps, and is ahead by %v", time.Duration(p.ahead.Load()))
+	}
+	for i, p := range h.processes {
+		switch {
+		case p.dead.Load():
+			h.say("process %d has died, and another is started", i)
+			p.begin()
+		case h.one(14):
+			p.dies.Store(time.Now().UnixNano())
+			h.say("process %d will die", i)
+		case h.one(25):
+			h.say("process %d is replaced", i)
+			p.begin()
+		}
+	}
+	if h.one(20) {
+		h.reload(h.drawPolicy())
+	}
+}
+
+func (h *history) disturb(on bool) {
+	h.faults.Store(on)
+	h.say("faults: %v", on)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.faulty = on; !on {
+		h.well = time.Now()
+	}
+}
+
+// replaced is for processes that died, or that took the place of such ones.
+func (h *history) replaced(dead int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dead += dead
+	h.changed = time.Now()
+}
+
+// reload gives every process another policy.
+func (h *history) reload(p latch.Policy) {
+	for _, p := range h.processes {
+		p.end()
+	}
+	h.mu.Lock()
+	for _, x := range h.processes {
+		x.policy = p
+	}
+	h.policy, h.changed, h.groups, h.groupsKnown = p, time.Now(), nil, false
+	h.mu.Unlock()
+	h.say("the policy is now %+v", p)
+	for _, p := range h.processes {
+		p.keeper = nil
+		p.begin()
+	}
+}
+
+func (h *history) handed() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hand = time.Now()
+}
+
+// act does one thing that people, clients, hands or operators do.
 func (h *history) act() {
 	who := h.people[h.rand.IntN(len(h.people))]
-	q := latch.Request{Who: who, For: time.Duration(1+h.rand.IntN(180)) * time.Minute}
-	ctx, cancel := context.WithTimeout(h.Context(), 20*time.Second)
-	defer cancel()
-	switch h.rand.IntN(15) {
-	case 0, 1, 2:
-		v, err := h.keeper.Open(ctx, office, q)
-		h.say("%s opens for %v: %s %v", who.Name, q.For, v.State, err)
-		if _, wishes := h.store.Now(office).LeaseOf(who.Subject); err == nil && !wishes && v.Reason.Code != latch.ClosingSwitch {
-			h.Errorf("%s was told %s (%s), and has no lease", who.Name, v.State, v.Reason.Code)
-		}
-	case 3:
-		_, err := h.keeper.Extend(ctx, office, q)
-		h.say("%s extends by %v: %v", who.Name, q.For, err)
+	k := h.processes[h.rand.IntN(len(h.processes))].keeper
+	length := min(h.between(1, 180), h.policy.LeaseMax)
+	switch h.rand.IntN(26) {
+	case 0, 1, 2, 3:
+		h.ask(k, "open", who, length, (*latch.Keeper).Open)
 	case 4:
-		v, err := h.keeper.Done(ctx, office, q)
-		h.say("%s is done: %s %v", who.Name, v.State, err)
+		h.ask(k, "extend", who, length, (*latch.Keeper).Extend)
 	case 5, 6:
+		h.ask(k, "done", who, length, (*latch.Keeper).Done)
+	case 7:
+		h.ask(k, "close", operator, h.between(5, 40), (*latch.Keeper).Close)
+	case 8:
+		h.ask(k, "release", operator, 0, (*latch.Keeper).Release)
+	case 9:
+		// Everybody at once: a moment apart, so that a seed repeats their order, and over each other where calls take time.
+		var all sync.WaitGroup
+		for i, who := range h.people {
+			k, length, done := h.processes[i%len(h.processes)].keeper, min(h.between(1, 180), h.policy.LeaseMax), h.one(3)
+			all.Go(func() {
+				if time.Sleep(time.Duration(i) * time.Millisecond); done {
+					h.ask(k, "done", who, 0, (*latch.Keeper).Done)
+				} else {
+					h.ask(k, "open", who, length, (*latch.Keeper).Open)
+				}
+			})
+		}
+		all.Wait()
+	case 10, 11, 12:
 		if c, err := h.vpn.Connect(office, who.Name); err == nil {
 			h.conns = append(h.conns, c)
-			h.say("%s connects", who.Name)
+			h.say("%s connects: %s", who.Name, c)
+			h.mu.Lock()
+			h.since[c] = time.Now()
+			h.mu.Unlock()
 		}
-	case 7, 8:
-		for _, c := range h.conns {
-			h.vpn.Send(c, uint64(h.rand.IntN(1<<18)))
-		}
-		h.say("traffic")
-	case 9:
+	case 13, 14:
+		h.send(h.rand.IntN(1 << 18))
+	case 15:
+		h.send(300) // keep-alives
+	case 16:
 		for _, c := range h.conns {
 			h.vpn.Disconnect(c)
 		}
 		h.conns = nil
 		h.say("all disconnect")
-	case 10, 11:
+	case 17, 18:
 		h.addRoute(who)
-	case 12:
-		// A hand takes away a route that the latch knows.
-		for _, l := range h.store.Now(office).Learned {
-			if h.vpn.DeleteRouteByHand(office, l.Destination, l.Subnet) {
-				delete(h.routes, l.Destination)
-				h.say("%s is removed by hand", l.Destination)
-				break
-			}
+	case 19:
+		h.removeRoute()
+	case 20:
+		h.associate(h.policy.Subnets[h.rand.IntN(2)])
+	case 21:
+		if on := h.held(); len(on) > 0 {
+			h.handed()
+			h.vpn.DisassociateByHand(office, on[0].ID)
+			h.say("%s is disassociated by hand", on[0].ID)
 		}
-	case 13:
-		subnet := h.policy.Subnets[h.rand.IntN(2)]
-		held := slices.ContainsFunc(h.vpn.Now(office).Associations, func(a latch.Association) bool {
-			return a.Subnet == subnet && a.Status != latch.Disassociated
-		})
-		if !held {
-			_, err := h.vpn.AssociateByHand(office, subnet)
-			h.say("%s is associated by hand: %v", subnet, err)
-			h.hand = time.Now()
-		}
-	case 14:
-		if held := h.held(); len(held) > 0 {
-			h.vpn.DisassociateByHand(office, held[0].ID)
-			h.say("%s is disassociated by hand", held[0].ID)
-			h.hand = time.Now()
-		}
+	case 22, 23:
+		h.applyGroups(who)
+	case 24:
+		n := 1 + h.rand.IntN(2)
+		h.vpn.FailNext(n)
+		h.say("the next %d associations will fail", n)
+	case 25:
+		h.look(k, who)
 	}
 }
 
-// addRoute is somebody who adds a route while the page says open.
-func (h *history) addRoute(who latch.Principal) {
-	v, err := h.keeper.View(h.Context(), office, who)
-	if err != nil || v.State != latch.StateOpen || v.Stale || v.ReadyAt.IsZero() || len(h.held()) == 0 {
+// ask is a request of a person, who hears the truth: whoever is told yes has what they asked for.
+func (h *history) ask(k *latch.Keeper, what string, who latch.Principal, length time.Duration, do func(*latch.Keeper, context.Context, latch.EndpointID, latch.Request) (latch.View, error)) {
+	ctx, cancel := context.WithTimeout(h.Context(), 20*time.Second)
+	defer cancel()
+	h.mu.Lock()
+	h.asked++
+	q := latch.Request{Who: who, For: length, Why: what, ID: fmt.Sprint(what, "-", h.asked)}
+	if what != "extend" {
+		h.asking[who.Subject]++
+	}
+	h.mu.Unlock()
+	v, err := do(k, ctx, office, q)
+	h.say("%s asks to %s for %v: %s (%s) %v", who.Name, what, length, v.State, v.Reason.Code, err)
+	r := h.store.Now(office)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if what != "extend" {
+		h.asking[who.Subject]--
+	}
+	if err != nil {
 		return
 	}
-	a := h.held()[0]
+	if !h.mute.Load() && !h.faults.Load() || what == "open" || what == "extend" || what == "release" {
+		h.heard[q.ID] = what
+	}
+	_, wishes := r.LeaseOf(who.Subject)
+	ended := r.Opening != nil && r.Opening.ClosingFor != "" || h.asking[who.Subject] > 0 || ordered(r, time.Now()) || h.hoursEnd()
+	switch {
+	case what == "open" && !wishes && !ended && v.State != latch.StateClosing && v.State != latch.StateOff:
+		h.wrong("%s was told %s (%s), and has no lease", who.Name, v.State, v.Reason.Code)
+	case what == "done" && wishes && h.asking[who.Subject] == 0:
+		h.wrong("%s is done, and has a lease still", who.Name)
+	case what == "close" && !ordered(r, time.Now()) && length > h.slip:
+		h.wrong("the order to close is not stored: %+v", r.Hold)
+	}
+}
+
+// look compares what a page shows with the truth.
+func (h *history) look(k *latch.Keeper, who latch.Principal) {
+	v, err := k.View(h.Context(), office, who)
+	on := h.held()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil || v.Stale || !h.calm(time.Minute) || h.slip > 2*time.Second || time.Since(v.ObservedAt) > 6*time.Second {
+		return
+	}
+	switch {
+	case v.State == latch.StateOff && len(on) > 0 && !h.late && h.vpn.Lag == nil:
+		h.wrong("the page says %s (%s), and EC2 bills %v", v.State, v.Reason.Code, on)
+	case v.State == latch.StateOpen && len(on) == 0 && h.vpn.Lag == nil:
+		h.wrong("the page says %s (%s), and nothing is associated", v.State, v.Reason.Code)
+	}
+}
+
+func (h *history) send(bytes int) {
+	truth := h.vpn.Now(office)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.conns {
+		if !h.vpn.Send(c, uint64(bytes)) {
+			continue
+		}
+		if uint64(bytes) >= h.policy.IdleFloor && slices.ContainsFunc(truth.Connections, func(x latch.Connection) bool { return x.ID == c && x.Status == latch.Active }) {
+			h.worked[c] = time.Now()
+		}
+		if bytes > 1000 {
+			h.sent = time.Now()
+		}
+	}
+	h.log = append(h.log, fmt.Sprintf("%s %d bytes on %v", time.Now().Format(time.TimeOnly), bytes, h.conns))
+}
+
+// isOpen is somebody who sees the page say open, and what is associated then.
+func (h *history) isOpen(who latch.Principal) (latch.Association, bool) {
+	v, err := h.keeper.View(h.Context(), office, who)
+	if on := h.held(); err == nil && v.State == latch.StateOpen && !v.Stale && !v.ReadyAt.IsZero() && len(on) > 0 {
+		return on[0], true
+	}
+	return latch.Association{}, false
+}
+
+// addRoute is somebody who adds a route while the page says open. The latch learns it within two looks.
+func (h *history) addRoute(who latch.Principal) {
+	a, open := h.isOpen(who)
 	d := fmt.Sprintf("192.168.%d.0/24", h.rand.IntN(250))
-	if _, there := h.routes[d]; there || h.vpn.AddRouteByHand(office, latch.Route{Destination: d, Subnet: a.Subnet}) != nil {
+	if _, there := h.routes[d]; !open || there || h.vpn.AddRouteByHand(office, latch.Route{Destination: d, Subnet: a.Subnet}) != nil {
 		return
 	}
 	h.say("%s is added by hand on %s", d, a.Subnet)
+	h.mu.Lock()
 	h.routes[d] = false
-	// One look after this it counts.
+	delete(h.removed, d)
+	h.mu.Unlock()
 	time.Sleep(2*time.Minute + 30*time.Second)
-	if !h.faulty.Load() && time.Since(h.well) > 5*time.Minute && len(h.held()) > 0 && h.held()[0] == a && hasRoute(h.world, d, a.Subnet) && !h.knows(d) {
-		h.Errorf("%s is not learned: %+v", d, h.store.Now(office))
+	r, on := h.store.Now(office), h.held()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.calm(5*time.Minute) && len(on) > 0 && on[0] == a && hasRoute(h.world, d, a.Subnet) && r.Opening != nil && !r.Opening.ReadyAt.IsZero() && !knows(r, d) {
+		h.wrong("%s is not learned: %+v", d, r)
 	}
 }
 
-func (h *history) knows(d string) bool {
-	return slices.ContainsFunc(h.store.Now(office).Learned, func(l latch.Learned) bool { return l.Destination == d })
+// removeRoute is a hand that takes away a route which the latch knows.
+func (h *history) removeRoute() {
+	r := h.store.Now(office)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range r.Learned {
+		if h.vpn.DeleteRouteByHand(office, l.Destination, l.Subnet) {
+			delete(h.routes, l.Destination)
+			h.removed[l.Destination] = true
+			h.log = append(h.log, fmt.Sprintf("%s %s is removed by hand", time.Now().Format(time.TimeOnly), l.Destination))
+			return
+		}
+	}
 }
 
-// check holds the invariants that hold at every moment.
-func (h *history) check() {
-	h.Helper()
-	h.foretold()
-	seen := map[latch.SubnetID]int{}
-	leaving := false // a new lease waits for the end of the last opening
-	for _, a := range h.vpn.Now(office).Associations {
-		leaving = leaving || a.Status == latch.Disassociating
-		if a.Status == latch.Associating || a.Status == latch.Associated {
-			if seen[a.Subnet]++; seen[a.Subnet] > 1 {
-				h.Fatalf("two associations for %s", a.Subnet)
-			}
-		}
-	}
-	// What was once learned is forgotten by a hand only, whatever fails.
-	for d, known := range h.routes {
-		switch now := h.knows(d); {
-		case known && !now:
-			h.Fatalf("%s is forgotten, and no hand removed it", d)
-		case now:
-			h.routes[d] = true
-		}
-	}
-	if h.faulty.Load() || time.Since(h.well) < 3*time.Minute || time.Since(h.hand) < 3*time.Minute {
-		h.loose = time.Time{}
+func (h *history) associate(subnet latch.SubnetID) {
+	if slices.ContainsFunc(h.vpn.Now(office).Associations, func(a latch.Association) bool {
+		return a.Subnet == subnet && a.Status != latch.Disassociated
+	}) {
 		return
 	}
-	r := h.store.Now(office)
-	live := r.Live(time.Now())
-	if r.Opening != nil && !r.Opening.ReadyAt.IsZero() && len(live) > 0 && live[0].Since.Before(time.Now().Add(-2*time.Minute)) &&
-		r.Opening.ClosingFor == "" && len(h.held()) == 0 && !leaving {
-		h.Fatalf("closed under the live lease of %s until %v: %+v\nEC2: %+v", live[0].Name, live[0].Until, *r.Opening, h.vpn.Now(office))
+	h.handed()
+	a, err := h.vpn.AssociateByHand(office, subnet)
+	h.say("%s is associated by hand: %s %v", subnet, a.ID, err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.byHand[a.ID] = true
+}
+
+// applyGroups is somebody who changes the security groups while the page says open. Where policy declares none, the
+// latch learns them when they have stayed.
+func (h *history) applyGroups(who latch.Principal) {
+	a, open := h.isOpen(who)
+	if !open {
+		return
 	}
-	// Wanted: a lease, or traffic within the idle time. Without either, one beat is all it may take.
-	want := len(live) > 0 || (r.Opening != nil && r.Opening.ClosingFor == "" && time.Since(r.Opening.TrafficAt) < h.policy.IdleAfter+70*time.Second)
-	switch {
-	case want || len(h.held()) == 0:
-		h.loose = time.Time{}
-	case h.loose.IsZero():
-		h.loose = time.Now()
-	case time.Since(h.loose) > 2*time.Minute:
-		h.Fatalf("open for %v though nobody wants it: %+v", time.Since(h.loose), r.Opening)
+	groups := []latch.GroupID{latch.GroupID(fmt.Sprint("sg-", 1+h.rand.IntN(4)))}
+	if h.vpn.ApplyGroupsByHand(office, groups...) != nil {
+		return
 	}
-	if r.Opening != nil && len(h.held()) > 0 && time.Since(r.Opening.Since) > h.policy.AbsoluteMax+latch.DeadmanSlack+time.Minute {
-		h.Fatalf("open for %v, past the absolute maximum", time.Since(r.Opening.Since))
+	h.say("security groups %v are applied by hand", groups)
+	h.mu.Lock()
+	h.groupsHand = time.Now()
+	if len(h.policy.Groups) > 0 {
+		h.mu.Unlock()
+		return
 	}
-	// Each has its switch, a minute after it was made.
-	armed := h.switches.Armed()
-	for _, a := range h.held() {
-		if k, ok := kept(r, a.ID); ok && r.Opening.ClosingFor == "" && time.Since(k.MadeAt) > 2*time.Minute && armed[a.ID].IsZero() {
-			h.Fatalf("%s has no dead-man's switch: %+v", a.ID, k)
-		}
+	h.groups, h.groupsKnown = groups, false
+	h.mu.Unlock()
+	time.Sleep(3*time.Minute + 30*time.Second)
+	r, truth := h.store.Now(office), h.vpn.Now(office)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if on := h.held(); h.calm(6*time.Minute) && h.slip < 2*time.Second && len(on) > 0 && on[0] == a && same(truth.Groups, groups) && !same(r.Groups, groups) &&
+		r.Opening != nil && !r.Opening.ReadyAt.IsZero() {
+		h.wrong("security groups %v are not learned: %+v", groups, r)
 	}
 }
 
-// quiet lets everybody go home: it must be off in the end, with no switch left; and the next opening has every route.
+// quiet lets everybody go home: it must be off in the end, with nothing left; and the next opening has every route and
+// the security groups.
 func (h *history) quiet() {
 	h.Helper()
+	h.disturb(false)
+	h.mute.Store(false)
+	h.vpn.FailNext(0)
+	synctest.Wait()
+	for _, p := range h.processes {
+		if h.slip > 2*time.Second {
+			p.ahead.Store(0)
+		}
+		if p.dies.Store(0); p.dead.Load() {
+			p.begin()
+		}
+	}
 	for _, c := range h.conns {
 		h.vpn.Disconnect(c)
 	}
-	time.Sleep(3 * time.Minute) // the faults end, and what was just added is learned
-	h.check()
-	time.Sleep(h.policy.AbsoluteMax + time.Hour)
-	if held := h.held(); len(held) > 0 {
-		h.Fatalf("everybody left, and EC2 still bills %v", held)
+	time.Sleep(3 * time.Minute) // what was just added is learned
+	h.steady()
+	if h.policy.Observe || h.policy.ByHand == latch.Warn {
+		for _, a := range h.vpn.Now(office).Associations { // which nobody else would end
+			h.handed()
+			h.vpn.DisassociateByHand(office, a.ID)
+		}
 	}
-	if left := h.switches.Armed(); len(left) > 0 {
-		h.Errorf("switches are left: %v", left)
+	if h.one(2) {
+		for _, l := range h.store.Now(office).Live(time.Now()) {
+			if l.Subject != latch.ByHandSubject {
+				h.ask(h.keeper, "done", latch.Principal{Subject: l.Subject, Name: l.Name}, 0, (*latch.Keeper).Done)
+			}
+		}
 	}
-	if r := h.store.Now(office); r.Opening != nil || len(r.Leases) > 0 || len(r.Disarm) > 0 {
-		h.Errorf("the record keeps %+v", r)
+	for end := time.Now().Add(h.policy.AbsoluteMax + time.Hour); time.Now().Before(end) && !h.isOff(); {
+		time.Sleep(time.Minute)
+	}
+	time.Sleep(10 * time.Minute) // nothing opens by itself
+	h.settled()
+	if h.Failed() {
+		return
 	}
 	h.say("the next morning")
-	h.open(kim, time.Hour)
+	if h.policy.Observe {
+		p := h.policy
+		p.Observe = false
+		h.reload(p)
+	}
+	for may := false; !may; {
+		time.Sleep(10 * time.Minute)
+		var until time.Time
+		may, until, _ = h.policy.Hours.May(time.Now())
+		may = may && (until.IsZero() || time.Until(until) > h.policy.LeaseDefault) && !ordered(h.store.Now(office), time.Now())
+	}
+	was := h.store.Now(office)
+	h.open(kim, h.policy.LeaseDefault)
 	h.ready()
 	for d, known := range h.routes {
 		if known && !hasRoute(h.world, d, subnetA) && !hasRoute(h.world, d, subnetB) {
-			h.Errorf("route %s is lost; learned are %v", d, h.store.Now(office).Learned)
+			h.wrong("route %s is lost; learned are %v", d, h.store.Now(office).Learned)
 		}
+	}
+	want := h.policy.Groups
+	if len(want) == 0 {
+		want = was.Groups
+	}
+	if h.groupsKnown && len(h.policy.Groups) == 0 && !same(want, h.groups) {
+		h.wrong("security groups %v are learned, and %v were last applied", want, h.groups)
+	}
+	if got := h.vpn.Now(office).Groups; len(want) > 0 && !same(got, want) {
+		h.wrong("the security groups are %v, want %v", got, want)
 	}
 }
 
-// TestCrashPoints ends the process at every single call to EC2, the store and the scheduler, once before the call had
-// its effect and once after, and lets a new process go on. People press the button again when they got no answer.
-func TestCrashPoints(t *testing.T) {
-	points := 0
-	for _, after := range []bool{false, true} {
-		// A crashed run makes calls that an undisturbed one does not; those are left out.
-		for at, calls := int64(1), int64(1); at <= calls; at++ {
-			reached := false
-			synctest.Test(t, func(t *testing.T) {
-				n := int64(0)
-				if reached, n = crash(t, at, after); at == 1 || !reached {
-					calls = n
-				}
-			})
-			if t.Failed() {
-				t.Fatalf("crashed at call %d, after its effect: %v", at, after)
-			}
-			if reached {
-				points++
-			}
-		}
-	}
-	t.Logf("%d crash points, each converged", points)
-	if points < 200 {
-		t.Errorf("%d crash points, want the whole of open, extend, close and restore", points)
-	}
-}
-
-func crash(t *testing.T, at int64, after bool) (reached bool, made int64) {
-	w := newWorld(t)
-	w.vpn.AssociateTakes, w.vpn.DisassociateTakes, w.vpn.RouteTakes = 25*time.Second, 15*time.Second, 5*time.Second
-	var calls atomic.Int64
-	var dead atomic.Bool
-	die := func(effect bool) func(string) error {
-		return func(string) error {
-			if n := calls.Load(); !effect {
-				n = calls.Add(1)
-				if n == at && !after {
-					dead.Store(true)
-				}
-			} else if n == at && after {
-				dead.Store(true)
-			}
-			if dead.Load() {
-				return latch.ErrUnavailable
-			}
-			return nil
-		}
-	}
-	w.vpn.Fail, w.store.Fail, w.switches.Fail = die(false), die(false), die(false)
-	w.vpn.Lose, w.store.Lose, w.switches.Lose = die(true), die(true), die(true)
-	w.start()
-	defer func() { w.end() }()
-	revive := func() {
-		if dead.Load() {
-			reached = true
-			w.end()
-			dead.Store(false)
-			w.start()
-		}
-	}
-	pause := func(d time.Duration) {
-		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
-			revive()
-		}
-	}
-	press := func(what func(context.Context, latch.EndpointID, latch.Request) (latch.View, error), who latch.Principal) {
-		t.Helper()
-		for try := range 3 {
-			_, err := what(w.Context(), office, latch.Request{Who: who, For: time.Hour})
-			if err == nil || try > 0 && err != nil && strings.Contains(err.Error(), latch.ErrNoLease.Error()) {
-				return
-			}
-			if !dead.Load() && !reached {
-				t.Fatalf("without a crash: %v", err)
-			}
-			revive()
-		}
-		t.Fatal("three times in vain")
-	}
-	isOpen := func() {
-		t.Helper()
-		pause(2 * time.Minute)
-		if held := w.held(); len(held) != 1 || w.store.Now(office).Opening.ReadyAt.IsZero() {
-			t.Fatalf("not open: %v %+v", held, w.store.Now(office).Opening)
-		}
-		if n := len(w.switches.Armed()); n != 1 {
-			t.Errorf("%d switches for one association", n)
-		}
-	}
-	open := func(ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
-		return w.keeper.Open(ctx, id, q)
-	}
-	extend := func(ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
-		return w.keeper.Extend(ctx, id, q)
-	}
-	done := func(ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
-		return w.keeper.Done(ctx, id, q)
-	}
-
-	const x = "192.168.7.0/24"
-	press(open, kim)
-	isOpen()
-	w.vpn.AddRouteByHand(office, latch.Route{Destination: x, Subnet: subnetA})
-	pause(2 * time.Minute)
-	press(extend, kim)
-	press(done, kim)
-	pause(2 * time.Minute)
-	if held := w.held(); len(held) > 0 || w.store.Now(office).Opening != nil {
-		t.Fatalf("not off: %v %+v", held, w.store.Now(office).Opening)
-	}
-	if n := len(w.switches.Armed()); n != 0 {
-		t.Errorf("%d switches are left", n)
-	}
-	press(open, kim)
-	isOpen()
-	if !hasRoute(w, x, subnetA) {
-		t.Errorf("the learned route is lost: %+v", w.store.Now(office).Learned)
-	}
-	return reached, calls.Load()
-}
-
-func kept(r latch.Record, id latch.AssociationID) (latch.Kept, bool) {
-	if r.Opening == nil {
-		return latch.Kept{}, false
-	}
-	k, ok := r.Opening.Associations[id]
-	return k, ok
+func (h *history) isOff() bool {
+	r := h.store.Now(office)
+	return len(h.held()) == 0 && r.Opening == nil && len(r.Leases) == 0 && (len(r.Disarm) == 0 || h.policy.Observe) && len(r.Journal) == 0
 }

@@ -83,8 +83,10 @@ func (h *Hours) spans(now time.Time) []span {
 // does not say which of the two it takes.)
 func (h *Hours) at(y int, m time.Month, day, minutes int) time.Time {
 	t := time.Date(y, m, day, 0, minutes, 0, 0, h.Location)
-	for _, shift := range []time.Duration{time.Hour, time.Hour / 2} { // clocks change by one of these
-		if first := t.Add(-shift); first.Format("02 15:04") == t.Format("02 15:04") {
+	_, offset := t.Zone()
+	_, before := t.Add(-time.Hour).Zone() // clocks go back by an hour at most
+	if first := t.Add(time.Duration(offset-before) * time.Second); offset < before {
+		if _, then := first.Zone(); then == before {
 			return first
 		}
 	}
@@ -111,13 +113,17 @@ func (h *Hours) May(now time.Time) (may bool, until, next time.Time) {
 	return false, time.Time{}, time.Time{} // no window at all: check refuses that
 }
 
-// over says whether the hours close the endpoint at now.
+// over says whether the hours close the endpoint at now. Just before they begin they do not: a process whose clock is
+// behind must not send away whom another has let in.
 func (h *Hours) over(now time.Time) bool {
 	if h == nil || !h.Close {
 		return false
 	}
-	may, _, _ := h.May(now)
-	return !may
+	if may, _, _ := h.May(now); may {
+		return false
+	}
+	soon, _, _ := h.May(now.Add(skew))
+	return !soon
 }
 
 // end is when the hours will close the endpoint; zero when they will not, or have.

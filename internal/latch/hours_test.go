@@ -29,6 +29,7 @@ func TestHours(t *testing.T) {
 	split := &latch.Hours{Location: seoul, Windows: []latch.Window{{weekday, 8 * 60, 12 * 60}, {weekday, 12 * 60, 19 * 60}, {weekday, 10 * 60, 11 * 60}}}
 	always := &latch.Hours{Location: seoul, Windows: []latch.Window{{daily, 0, 24 * 60}}}
 	summer := &latch.Hours{Location: berlin, Windows: []latch.Window{{daily, 2*60 + 30, 9 * 60}}}
+	howe := &latch.Hours{Location: place(t, "Australia/Lord_Howe"), Windows: []latch.Window{{daily, 1*60 + 45, 9 * 60}}}
 	for name, tt := range map[string]struct {
 		h           *latch.Hours
 		now         string
@@ -50,6 +51,8 @@ func TestHours(t *testing.T) {
 		"clocks go forward: 02:30 does not exist and is as later": {summer, "2026-03-29T01:10:00Z", false, "", "2026-03-29T01:30:00Z"},
 		"clocks go forward: 09:00 is an hour earlier in UTC":      {summer, "2026-03-29T06:00:00Z", true, "2026-03-29T07:00:00Z", ""},
 		"clocks go back: 02:30 comes twice, the first counts":     {summer, "2026-10-25T00:31:00Z", true, "2026-10-25T08:00:00Z", ""},
+		"clocks go back by half an hour: 01:45 comes twice":       {howe, "2026-04-04T14:45:00Z", true, "2026-04-04T22:30:00Z", ""},
+		"clocks go back by half an hour: not before the first":    {howe, "2026-04-04T14:44:00Z", false, "", "2026-04-04T14:45:00Z"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now, err := time.Parse(time.RFC3339, tt.now)

@@ -181,12 +181,12 @@ func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, cau
 	if look, err = k.c.Store.Look(ctx, id); err != nil {
 		return look, nil, fmt.Errorf("last look: %w", err)
 	}
-	if now := time.Now(); now.Sub(look.At) > lookFresh {
+	if now := time.Now(); !within(look, lookFresh) {
 		mine, err := k.c.Store.ClaimLook(ctx, id, now, lookFresh)
 		if err != nil {
 			return look, nil, fmt.Errorf("claim the look: %w", err)
 		}
-		if mine || look.At.IsZero() {
+		if mine {
 			fresh, err := k.observe(ctx, id)
 			if err != nil {
 				cause = err
@@ -203,11 +203,18 @@ func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, cau
 	return look, cause, nil
 }
 
+// within says whether a look is of the last so long. One from the future, of a process whose clock is off, is of nobody
+// knows when.
+func within(look Observation, d time.Duration) bool {
+	age := time.Since(look.At)
+	return age <= d && age >= -skew
+}
+
 // lookOfOthers is for somebody who watches while somebody else refreshes the look. One that is really old is not
 // shown as the present: it waits a moment for the other's answer, and where none comes, EC2 could not be asked.
 func (k *Keeper) lookOfOthers(ctx context.Context, id EndpointID, look Observation) (_ Observation, cause, err error) {
 	for range 4 {
-		if time.Since(look.At) <= lookOld {
+		if within(look, lookOld) {
 			return look, nil, nil
 		}
 		if err := sleep(ctx, 500*time.Millisecond); err != nil {
@@ -216,6 +223,9 @@ func (k *Keeper) lookOfOthers(ctx context.Context, id EndpointID, look Observati
 		if look, err = k.c.Store.Look(ctx, id); err != nil {
 			return look, nil, fmt.Errorf("last look: %w", err)
 		}
+	}
+	if look.At.IsZero() {
+		return look, fmt.Errorf("%w: EC2 has not answered yet", ErrUnavailable), nil
 	}
 	return look, fmt.Errorf("%w: EC2 last answered at %s", ErrUnavailable, look.At.UTC().Format(time.RFC3339)), nil
 }
@@ -240,13 +250,19 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	if may, _, next := p.Hours.May(time.Now()); !may {
 		return View{}, &HoursError{next}
 	}
+	// It gives up so early that there is time to take the wish back: at its deadline Lambda ends the process.
+	if end, ok := ctx.Deadline(); ok && time.Until(end) > 2*withdrawFor {
+		early, cancel := context.WithDeadline(ctx, end.Add(-withdrawFor))
+		defer cancel()
+		ctx = early
+	}
 	look, joined, err := k.joinable(ctx, id)
 	if err != nil {
 		return View{}, err
 	}
 	if !joined {
 		// The endpoint's status is looked at first.
-		if look, err = k.observe(ctx, id); err != nil {
+		if look, err = k.lookTogether(ctx, id); err != nil {
 			return View{}, err
 		}
 		if look.Status != PendingAssociate && look.Status != Available {
@@ -263,6 +279,7 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		if h := r.held(now); h != nil {
 			return &HeldError{*h}
 		}
+		r.Hold = nil // over; a process whose clock is behind must not think otherwise
 		if r.Opening == nil {
 			r.Opening, r.Failure = newOpening(p, now), nil
 			r.Opening.ID = rand.Text()
@@ -286,7 +303,7 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		// The answer may be lost and the wish stored.
 		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
 	}
-	if joined && going(Plan(look, r, p, time.Now())) {
+	if going(Plan(look, r, p, time.Now())) { // by itself, or by somebody who asked in the same moment
 		v := k.view(look, r, q.Who)
 		v.Clipped = clipped
 		return v, nil
@@ -298,7 +315,7 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	// A wish that waits for a closing to finish is as good as one that opened.
 	_, waits := t.record.LeaseOf(q.Who.Subject)
 	waits = waits && t.decision.State == StateClosing
-	if err != nil && !extended && !waits && len(holding(t.look)) == 0 {
+	if err != nil && !extended && !waits && !t.holds() {
 		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
 	}
 	if err != nil {
@@ -335,6 +352,12 @@ func (k *Keeper) withdraw(ctx context.Context, id EndpointID, who Subject, asked
 	return wrap("withdraw the wish", err)
 }
 
+// holds is true when something is associated, by the look or by what others have stored since.
+func (t *turn) holds() bool {
+	o, _ := own(t.look, t.record)
+	return len(holding(complete(o, t.record))) > 0
+}
+
 // errAsItWas is for a change that finds nothing to change.
 var errAsItWas = errors.New("nothing to change")
 
@@ -345,7 +368,7 @@ func (k *Keeper) joinable(ctx context.Context, id EndpointID) (Observation, bool
 	if err != nil {
 		return look, false, fmt.Errorf("last look: %w", err)
 	}
-	if time.Since(look.At) > lookFresh {
+	if !within(look, lookFresh) {
 		return look, false, nil
 	}
 	r, err := k.c.Store.Load(ctx, id)
@@ -353,6 +376,31 @@ func (k *Keeper) joinable(ctx context.Context, id EndpointID) (Observation, bool
 		return look, false, fmt.Errorf("wishes: %w", err)
 	}
 	return look, going(Plan(look, r, k.c.Endpoints[id], time.Now())), nil
+}
+
+// lookTogether is a look from now on. Of many who want one in the same second one asks EC2, and the others wait for its
+// answer: a crowd costs EC2 no more calls than a person.
+func (k *Keeper) lookTogether(ctx context.Context, id EndpointID) (Observation, error) {
+	for began := time.Now(); time.Since(began) < lookFresh; {
+		mine, err := k.c.Store.ClaimLook(ctx, id, time.Now(), time.Second)
+		if mine || err != nil {
+			return k.observe(ctx, id)
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return Observation{}, err
+		}
+		look, err := k.c.Store.Look(ctx, id)
+		if err != nil {
+			return Observation{}, fmt.Errorf("last look: %w", err)
+		}
+		switch {
+		case look.At.After(time.Now().Add(skew)):
+			return k.observe(ctx, id) // somebody's clock is off, and who asked when cannot be told
+		case !look.At.Before(began):
+			return look, nil
+		}
+	}
+	return Observation{}, fmt.Errorf("%w: EC2 does not answer to those who asked at the same time", ErrUnavailable)
 }
 
 // going is true when it is open, or opening by itself: routes are the beat's work.
@@ -618,12 +666,14 @@ type turn struct {
 	policy   Policy
 	look     Observation
 	record   Record
+	at       time.Time // when record and look were put together: what was saved then is what is decided by
 	decision Decision
 	until    time.Time // a route that EC2's bucket lets in later than this waits for the next look
 	noRoutes bool      // EC2 wants no more of them in this pass
-	// unwritten is why the audit does not have everything yet; nil when it has.
-	unwritten error
-	early     []SubnetID // subnets that take no route yet
+	// halted is why nothing new is associated in this pass: the audit does not have everything yet, or a switch could not
+	// be made. Nil when it may.
+	halted error
+	early  []SubnetID // subnets that take no route yet
 }
 
 // turn makes one pass, which may wait so long for routes. It uses look if that is not older than what the record
@@ -637,7 +687,9 @@ func (k *Keeper) turn(ctx context.Context, id EndpointID, look Observation, pati
 	if err := t.remember(ctx); err != nil {
 		return t, err
 	}
-	t.decision = Plan(t.look, t.record, t.policy, time.Now())
+	// Decided before the record is read again, and by the same time: whatever closes is then a decision that is saved.
+	t.decision = Plan(t.look, t.record, t.policy, t.at)
+	t.write(ctx)
 	return t, t.act(ctx)
 }
 
@@ -653,7 +705,8 @@ func (t *turn) remember(ctx context.Context) error {
 				return err
 			}
 		}
-		next, entries := Remember(t.look, r, t.policy, time.Now())
+		t.at = time.Now()
+		next, entries := Remember(t.look, r, t.policy, t.at)
 		if t.k.c.Notify == nil {
 			next.Outbox = r.Outbox
 		}
@@ -667,7 +720,6 @@ func (t *turn) remember(ctx context.Context) error {
 		}
 		if reflect.DeepEqual(next, r) {
 			t.record = r
-			t.write(ctx)
 			return nil
 		}
 		for i := range entries {
@@ -687,14 +739,11 @@ func (t *turn) remember(ctx context.Context) error {
 				}
 				t.k.c.Log.Log(ctx, level, "latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
 			}
-			t.write(ctx)
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) || try == writeTries {
 			return fmt.Errorf("wishes: %w", err)
 		}
-		// Somebody else looked meanwhile: what they saw may be newer.
-		t.look = Observation{}
 		if err := sleep(ctx, pause(try)); err != nil {
 			return err
 		}
@@ -715,7 +764,7 @@ func (t *turn) write(ctx context.Context) {
 	written := map[string]bool{}
 	for _, e := range t.record.Journal {
 		if err := t.k.c.Store.Append(ctx, e); err != nil {
-			t.unwritten = fmt.Errorf("audit: %w", err)
+			t.halted = fmt.Errorf("audit: %w", err)
 			t.k.c.Log.Error("audit entry not written yet", "endpoint_id", t.id, "action", e.Action, "err", err)
 			continue
 		}
@@ -789,11 +838,11 @@ func (t *turn) step(ctx context.Context, s Step) error {
 // associate asks EC2 for a subnet and makes its dead-man's switch at once. An association whose switch cannot be made
 // is ended again: nothing may be billed that nobody would stop.
 func (t *turn) associate(ctx context.Context, s Step) error {
-	if t.record.Opening == nil { // an earlier step of this pass read the record anew
+	if o := t.record.Opening; o == nil || o.ClosingFor != "" { // an earlier step of this pass read the record anew
 		return errors.New("the wish was withdrawn meanwhile")
 	}
-	if t.unwritten != nil {
-		return t.unwritten
+	if t.halted != nil {
+		return t.halted
 	}
 	a, err := t.k.c.VPN.Associate(ctx, t.id, s.Subnet, s.Token)
 	if errors.Is(err, ErrTooEarly) {
@@ -808,12 +857,13 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 	ours := func(r *Record) bool { return r.Opening != nil && r.Opening.ID == opening }
 	// A token that was used up answers with what it once made: that one counts as a try.
 	over := a.Status == Disassociating || a.Status == Disassociated
-	kept := t.amend(ctx, func(r *Record) {
+	keep := func(r *Record) {
 		// A repeated call returns the association that is there already, and more may be known of it.
 		if _, known := r.Opening.of(a.ID); ours(r) && !known {
 			r.Opening.keep(a.ID, Kept{Subnet: a.Subnet, Status: a.Status, MadeAt: time.Now(), Over: over})
 		}
-	})
+	}
+	kept := t.amend(ctx, keep)
 	if over {
 		return kept
 	}
@@ -825,11 +875,14 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 	if refused == nil {
 		return errors.Join(kept, t.armed(ctx, a.ID))
 	}
+	refused = fmt.Errorf("dead-man's switch: %w", refused)
+	t.halted = refused
 	// Others that have their switch stay, and so do the people on them.
 	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(a.ID)}
 	t.k.c.Log.Error("dead-man's switch not made", "endpoint_id", t.id, "association_id", a.ID, "err", refused)
 	marked := t.amend(ctx, func(r *Record) {
 		r.note(entry)
+		keep(r) // the switch may have been made, and must be found again
 		if !ours(r) {
 			return
 		}
@@ -839,13 +892,12 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 				return
 			}
 		}
-		r.Leases = nil
-		if r.Opening.ClosingFor == "" {
-			r.Opening.ClosingFor = ClosingSwitch
+		if r.Opening.ClosingFor == "" { // else what is wished now waits for the next opening
+			r.Leases, r.Opening.ClosingFor = nil, ClosingSwitch
 		}
 	})
 	t.write(ctx)
-	return errors.Join(fmt.Errorf("dead-man's switch: %w", refused), kept, marked, t.disassociate(ctx, a.ID))
+	return errors.Join(refused, kept, marked, t.disassociate(ctx, a.ID))
 }
 
 func (o *Opening) of(id AssociationID) (Kept, bool) {

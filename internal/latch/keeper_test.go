@@ -1,9 +1,9 @@
 package latch_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -36,7 +36,8 @@ type world struct {
 	switches *latchtest.Deadman
 	policy   latch.Policy
 	notify   func(context.Context, latch.Notice) error
-	over     latch.VPN // what the keeper sees of vpn, if not vpn itself
+	through  func(*latch.Config) // puts between the keeper and the fakes what a test wants there; nil is nothing
+	phase    time.Duration       // how long after the full minute the beat comes
 	keeper   *latch.Keeper
 	stop     context.CancelFunc
 	beats    sync.WaitGroup
@@ -72,8 +73,12 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) start() {
 	w.Helper()
-	k, err := latch.New(latch.Config{VPN: cmp.Or(w.over, latch.VPN(w.vpn)), Store: w.store, Deadman: w.switches, Notify: w.notify, Log: slog.New(slog.DiscardHandler),
-		Endpoints: map[latch.EndpointID]latch.Policy{office: w.policy}})
+	c := latch.Config{VPN: w.vpn, Store: w.store, Deadman: w.switches, Notify: w.notify, Log: slog.New(slog.DiscardHandler),
+		Endpoints: map[latch.EndpointID]latch.Policy{office: w.policy}}
+	if w.through != nil {
+		w.through(&c)
+	}
+	k, err := latch.New(c)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -85,7 +90,7 @@ func (w *world) start() {
 			beat, cancel := context.WithTimeout(ctx, 58*time.Second)
 			k.Beat(beat, 50*time.Second)
 			cancel()
-			rest := time.NewTimer(time.Until(time.Now().Truncate(time.Minute).Add(time.Minute)))
+			rest := time.NewTimer(time.Until(time.Now().Add(-w.phase).Truncate(time.Minute).Add(time.Minute + w.phase)))
 			select {
 			case <-ctx.Done():
 			case <-rest.C:
@@ -410,6 +415,29 @@ func TestAFailedAssociationFailsOverToTheNextZone(t *testing.T) {
 	})
 }
 
+// TestASubnetThatFailedComesLast: when the next one is throttled, the failed one is free again before it.
+func TestASubnetThatFailedComesLast(t *testing.T) {
+	var n atomic.Int64
+	inWorld(t, func(w *world) {
+		w.vpn.FailSubnet(subnetA, true)
+		w.vpn.Fail = func(call string) error {
+			if call == "Associate" && n.Add(1) > 1 && n.Load() < 30 {
+				return latch.ErrBusy
+			}
+			return nil
+		}
+	}, func(w *world) {
+		w.open(kim, 4*time.Hour)
+		time.Sleep(20 * time.Minute)
+		w.want(latch.StateOpen, latch.OpenLease)
+		for id, k := range w.record().Opening.Associations {
+			if k.Subnet == subnetA && k.Over && len(w.record().Opening.Associations) > 2 {
+				t.Errorf("%s was tried again before %s was tried at all: %s, %+v", subnetA, subnetB, id, w.record().Opening.Associations)
+			}
+		}
+	})
+}
+
 func TestAllMeansEverySubnet(t *testing.T) {
 	inWorld(t, func(w *world) { w.policy.All = true }, func(w *world) {
 		w.open(kim, 2*time.Hour)
@@ -483,6 +511,25 @@ func TestARefusedOpeningLeavesNoWishBehind(t *testing.T) {
 	})
 }
 
+func TestNoAuditNoOpening(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.store.Fail = func(call string) error {
+			if call == "Append" {
+				return latch.ErrUnavailable
+			}
+			return nil
+		}
+	}, func(w *world) {
+		if _, err := w.keeper.Open(w.Context(), office, latch.Request{Who: kim}); !errors.Is(err, latch.ErrUnavailable) {
+			t.Errorf("Open answers %v without an audit, want a refusal", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := w.vpn.Calls("Associate"); n != 0 || len(w.record().Leases) != 0 {
+			t.Errorf("%d calls of Associate and leases %v, and no audit entry of them", n, w.record().Leases)
+		}
+	})
+}
+
 func TestNoAuditNoOpeningButClosingGoesOn(t *testing.T) {
 	var down atomic.Bool
 	inWorld(t, func(w *world) { w.store.Fail = failing("Append", &down, latch.ErrUnavailable) }, func(w *world) {
@@ -548,6 +595,35 @@ func TestLookingChangesNothing(t *testing.T) {
 		}
 		if n := w.vpn.Calls("Observe"); n > 200/5+8 {
 			t.Errorf("%d looks at EC2 in 200 s, want at most one in five seconds and the beat's", n)
+		}
+	})
+}
+
+// TestACrowdThatLooksCostsOneLook: also the first time ever, when there is no last look yet.
+func TestACrowdThatLooksCostsOneLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.vpn.Fail = func(string) error { time.Sleep(300 * time.Millisecond); return nil }
+		k, err := latch.New(latch.Config{VPN: w.vpn, Store: w.store, Deadman: w.switches, Log: slog.New(slog.DiscardHandler),
+			Endpoints: map[latch.EndpointID]latch.Policy{office: w.policy}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for round := range 2 {
+			var all sync.WaitGroup
+			for i := range 100 {
+				all.Go(func() {
+					v, err := k.View(t.Context(), office, latch.Principal{Subject: latch.Subject(fmt.Sprint("p", i))})
+					if err != nil || v.State != latch.StateOff || v.Stale {
+						t.Errorf("person %d sees %s, stale %v: %v", i, v.State, v.Stale, err)
+					}
+				})
+			}
+			all.Wait()
+			if n := w.vpn.Calls("Observe"); n != round+1 {
+				t.Errorf("%d looks at EC2 for %d times a hundred people, want one each time", n, round+1)
+			}
+			time.Sleep(time.Minute)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
 )
 
 var operator = latch.Principal{Subject: "arn:aws:sts::111122223333:assumed-role/Operator/op", Name: "op"}
@@ -168,5 +169,51 @@ func TestMoreClientsThanARecordHolds(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		w.want(latch.StateOff, latch.OffIdle) // without a lease, traffic prolongs by an hour at most
+	})
+}
+
+// TestAnOrdersEndIsTheSameForAll: whose clock says that an order is over may open, and no process whose clock is behind
+// takes that back.
+func TestAnOrdersEndIsTheSameForAll(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		if _, err := w.keeper.Close(w.Context(), office, latch.Request{Who: operator, For: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.open(kim, 2*time.Hour)
+		behind := &world{T: w.T, vpn: w.vpn, store: w.store, switches: w.switches, policy: w.policy}
+		behind.through = func(c *latch.Config) {
+			c.Store = latchtest.Clock{Off: func() time.Duration { return -2 * time.Second }}.Store(c.Store)
+		}
+		behind.start()
+		defer behind.end()
+		if _, err := behind.keeper.Reconcile(w.Context(), office); err != nil {
+			t.Fatal(err)
+		}
+		if _, has := w.record().LeaseOf(kim.Subject); !has {
+			t.Error("Kim was let in, and their lease is gone")
+		}
+		w.ready()
+	})
+}
+
+// TestWhatItWouldCloseForIsSaidOnce: as where it acts, the first reason stands.
+func TestWhatItWouldCloseForIsSaidOnce(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.open(kim, 4*time.Hour)
+		w.ready()
+		w.end()
+		w.policy.Observe = true
+		w.start()
+		time.Sleep(time.Hour) // nobody comes
+		var would []string
+		for _, e := range w.store.Audit(office) {
+			if e.Action == "would.close" {
+				would = append(would, e.Why)
+			}
+		}
+		if !slices.Equal(would, []string{string(latch.ClosingUnused)}) {
+			t.Errorf("it would close for %v, want %s, once", would, latch.ClosingUnused)
+		}
 	})
 }

@@ -68,6 +68,7 @@ func Remember(o Observation, r Record, p Policy, now time.Time) (Record, []Entry
 	m := &memory{o: complete(reported, r), listed: reported.Associations, p: p, now: now, r: r.Clone()}
 	m.openings()
 	if m.r.Opening != nil {
+		m.r.Opening.End = m.r.Opening.end(p) // for good: a switch may be armed for it
 		m.associations()
 		m.traffic()
 		m.leases()
@@ -400,6 +401,14 @@ func (m *memory) routes() {
 			o.Declared = append(o.Declared, d)
 		}
 	}
+	if o.All != m.p.All || !slices.Equal(o.Subnets, m.p.Subnets) {
+		// With other subnets learned routes move, and are to be restored where they are wanted now.
+		for id, k := range o.Associations {
+			k.Restored = false
+			o.Associations[id] = k
+		}
+		o.All, o.Subnets = m.p.All, slices.Clone(m.p.Subnets)
+	}
 	quiet := !m.unsettled && !slices.ContainsFunc(m.o.Associations, func(a Association) bool { return a.Status == Disassociating })
 	var restored []SubnetID
 	for _, a := range m.o.Associations {
@@ -429,7 +438,7 @@ func (m *memory) routes() {
 			m.r.Failure = &Failure{At: m.now, Step: "route " + x.Destination, Why: cmp.Or(x.Message, "AWS gave no reason")}
 		}
 	}
-	if assess(m.o, m.r, m.p).ready {
+	if o.ClosingFor == "" && assess(m.o, m.r, m.p).ready { // while it closes, a late report may show all of it
 		m.r.Failure = nil
 		if o.ReadyAt.IsZero() {
 			o.ReadyAt = m.now
@@ -560,10 +569,10 @@ func (m *memory) close(why Code) {
 		return
 	}
 	if m.p.Observe {
-		if m.r.Opening.Would != why {
+		if m.r.Opening.Would == "" {
 			m.note("would.close", string(why), "", "")
+			m.r.Opening.Would = why
 		}
-		m.r.Opening.Would = why
 		return
 	}
 	m.r.Opening.ClosingFor = why
@@ -696,8 +705,8 @@ func opening(o Observation, r Record, p Policy) []Step {
 	return steps
 }
 
-// end is the opening's absolute maximum. A policy that grew shorter counts at once, one that grew longer does not: the
-// switches that were armed stay where they are.
+// end is the opening's absolute maximum. A policy that grew shorter counts at once, also when it grows longer again, and
+// one that grew longer does not: the switches that were armed stay where they are.
 func (o Opening) end(p Policy) time.Time {
 	end := o.Since.Add(p.AbsoluteMax)
 	if o.End.IsZero() {

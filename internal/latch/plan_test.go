@@ -37,7 +37,7 @@ func wished() *scene {
 	since := noon.Add(-time.Hour)
 	s.r.Version = 1
 	s.r.Leases = []latch.Lease{{Subject: "kim", Name: "Kim", Since: since, Asked: since, Until: noon.Add(time.Hour)}}
-	s.r.Opening = &latch.Opening{ID: "O", Since: since, End: since.Add(s.p.AbsoluteMax), Associations: map[latch.AssociationID]latch.Kept{}}
+	s.r.Opening = &latch.Opening{ID: "O", Since: since, End: since.Add(s.p.AbsoluteMax), Subnets: s.p.Subnets, Associations: map[latch.AssociationID]latch.Kept{}}
 	return s
 }
 
@@ -428,6 +428,15 @@ func TestRemember(t *testing.T) {
 			s.o.Associations[0].Status = latch.Disassociating
 		}, learned(x + via), "close"},
 
+		"everything is there at last, and it is closing already: never ready": {open, func(s *scene) {
+			s.noLease(0)
+			s.r.Opening.ReadyAt, s.r.Opening.UpAt, s.r.Opening.ClosingFor = time.Time{}, noon.Add(-time.Minute), latch.ClosingDone
+		}, func(t *testing.T, r latch.Record) {
+			if !r.Opening.ReadyAt.IsZero() || len(r.Past) != 0 {
+				t.Errorf("ready at %v, and phases took %v", r.Opening.ReadyAt, r.Past)
+			}
+		}, ""},
+
 		"complete while another association ends: not restored yet, its end may take routes": {open, func(s *scene) {
 			s.associate(assocB, subnetB, latch.Disassociating)
 			s.kept(assocA, func(k *latch.Kept) { k.Restored = false })
@@ -462,6 +471,16 @@ func TestRemember(t *testing.T) {
 			s.r.Opening.ClosingFor = latch.ClosingLease
 			s.r.Leases[0].Asked, s.r.Leases[0].Until = noon, noon.Add(12*time.Hour)
 		}, until(noon.Add(12 * time.Hour)), ""},
+		"the hours begin in two seconds, by this clock: whom a faster one let in already stays": {wished, func(s *scene) {
+			s.p.Hours = &latch.Hours{Location: time.FixedZone("", -2), Close: true, Windows: []latch.Window{{daily, 12 * 60, 18 * 60}}}
+		}, until(noon.Add(time.Hour)), ""},
+		"the hours begin in ten seconds: the lease lapses": {wished, func(s *scene) {
+			s.p.Hours = &latch.Hours{Location: time.FixedZone("", -10), Close: true, Windows: []latch.Window{{daily, 12 * 60, 18 * 60}}}
+		}, func(t *testing.T, r latch.Record) {
+			if len(r.Leases) != 0 || r.Opening.ClosingFor != latch.ClosingHours {
+				t.Errorf("got %+v, closing for %q", r.Leases, r.Opening.ClosingFor)
+			}
+		}, "lease.lapse"},
 		"nobody came within the grace: the leases lapse": {open, func(s *scene) {
 			s.r.Opening.ConnectedAt, s.o.Connections = time.Time{}, nil
 		}, func(t *testing.T, r latch.Record) {

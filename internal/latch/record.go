@@ -97,8 +97,8 @@ const ByHandSubject Subject = "opened-by-hand"
 type Opening struct {
 	ID    string    `json:"id"` // part of every ClientToken of this opening
 	Since time.Time `json:"since"`
-	// End is the absolute maximum as policy had it when the opening began: the switches are armed for it, so a policy
-	// that grows longer meanwhile counts from the next opening on.
+	// End is the absolute maximum: the shortest that policy has had since the opening began. The switches are armed for
+	// it, so a policy that grows longer meanwhile counts from the next opening on.
 	End time.Time `json:"end,omitzero"`
 	// UpAt is when the first association was seen associated, ClosingAt when closing began with something to end, and
 	// Stuck which phases have been reported to take longer than any before; see Progress.
@@ -114,6 +114,9 @@ type Opening struct {
 	// Declared are the routes that policy has declared since the opening began: one of them that it declares no longer
 	// was not added by hand.
 	Declared []Route `json:"declared,omitempty"`
+	// Subnets and All are policy's when it was last looked which routes are restored.
+	Subnets []SubnetID `json:"subnets,omitempty"`
+	All     bool       `json:"all,omitempty"`
 	// Grouped: the wanted security groups have been on the target networks. Others that appear afterwards are somebody's
 	// wish; OtherGroups and OtherSince are what is reported instead, and since when.
 	Grouped     bool      `json:"grouped,omitempty"`
@@ -207,7 +210,7 @@ func (r Record) Clone() Record {
 	if r.Opening != nil {
 		o := *r.Opening
 		o.Associations, o.Marks, o.Declared = maps.Clone(o.Associations), maps.Clone(o.Marks), slices.Clone(o.Declared)
-		o.OtherGroups, o.Stuck = slices.Clone(o.OtherGroups), slices.Clone(o.Stuck)
+		o.OtherGroups, o.Stuck, o.Subnets = slices.Clone(o.OtherGroups), slices.Clone(o.Stuck), slices.Clone(o.Subnets)
 		c.Opening = &o
 	}
 	if r.Hold != nil {

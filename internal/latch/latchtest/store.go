@@ -13,12 +13,15 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-// Store is a latch.Store in memory. What it keeps went through JSON, as with the real one, so that times lose what a
-// process does not outlive, and it hands out copies. The zero value is empty and ready.
+// Store is a latch.Store in memory. What it keeps is what JSON leaves of it, as with the real one, and it hands out
+// copies. The zero value is empty and ready.
 type Store struct {
 	// Fail is asked before a call has any effect, Lose after it had: an error that Lose returns is an answer lost on
 	// the way. Both get the method's name, "Save", and may sleep; no lock is held. Set them before the first call.
 	Fail, Lose func(call string) error
+	// Saved sees every save that had its effect, in their order, with the lock held: it must not call the store, nor
+	// change or keep what it is given.
+	Saved func(id latch.EndpointID, before, after latch.Record)
 
 	mu      sync.Mutex
 	calls   map[string]int
@@ -43,15 +46,11 @@ func (s *Store) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (
 		}
 		s.writes++
 		r.Version, r.WriteID = r.Version+1, fmt.Sprintf("write-%d", s.writes)
-		raw, err := json.Marshal(r)
-		if err != nil {
-			return err
+		before, after := s.records[id], replicate(r, 0)
+		keep(&s.records, id, after)
+		if s.Saved != nil {
+			s.Saved(id, before, after)
 		}
-		var kept latch.Record
-		if err := json.Unmarshal(raw, &kept); err != nil {
-			return err
-		}
-		keep(&s.records, id, kept)
 		saved = r.Clone()
 		return nil
 	})
@@ -63,23 +62,15 @@ func (s *Store) Save(ctx context.Context, id latch.EndpointID, r latch.Record) (
 
 // Look implements latch.Store.
 func (s *Store) Look(ctx context.Context, id latch.EndpointID) (o latch.Observation, err error) {
-	err = s.call(ctx, "Look", func() error { o = copyLook(s.looks[id]); return nil })
+	err = s.call(ctx, "Look", func() error { o = replicate(s.looks[id], 0); return nil })
 	return o, err
-}
-
-// copyLook copies what nobody may share. An observation is flat and big, and JSON would be most of what a long
-// history costs.
-func copyLook(o latch.Observation) latch.Observation {
-	o.Associations, o.Routes, o.Connections = slices.Clone(o.Associations), slices.Clone(o.Routes), slices.Clone(o.Connections)
-	return o
 }
 
 // SaveLook implements latch.Store.
 func (s *Store) SaveLook(ctx context.Context, o latch.Observation) error {
 	return s.call(ctx, "SaveLook", func() error {
 		if o.At.After(s.looks[o.Endpoint].At) {
-			o.At = o.At.Round(0)
-			keep(&s.looks, o.Endpoint, copyLook(o))
+			keep(&s.looks, o.Endpoint, replicate(o, 0))
 		}
 		return nil
 	})
@@ -148,6 +139,13 @@ func (s *Store) Now(id latch.EndpointID) latch.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.records[id].Clone()
+}
+
+// Audit is every entry of the endpoint in the order in which they came, uncounted and unfailing.
+func (s *Store) Audit(id latch.EndpointID) []latch.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.entries), func(e latch.Entry) bool { return e.Endpoint != id })
 }
 
 // Calls says how often a method was called, also when the call failed.
