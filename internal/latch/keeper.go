@@ -480,14 +480,7 @@ func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, erro
 	if len(r.Live(time.Now())) > 0 {
 		return k.View(ctx, id, q.Who)
 	}
-	t, err := k.turn(ctx, id, Observation{}, 0)
-	if err != nil {
-		k.c.Log.Error("closing is tried again by the beat", "endpoint_id", id, "err", err)
-		if t.look.At.IsZero() {
-			return k.View(ctx, id, q.Who)
-		}
-	}
-	return k.view(t.look, t.known(r), q.Who), nil
+	return k.closing(ctx, id, r, q.Who)
 }
 
 // Close ends everybody's lease by an operator's order, and keeps the endpoint closed for q.For, so that nobody's page
@@ -513,14 +506,20 @@ func (k *Keeper) Close(ctx context.Context, id EndpointID, q Request) (View, err
 	if err != nil {
 		return View{}, err
 	}
+	return k.closing(ctx, id, r, q.Who)
+}
+
+// closing takes the first steps towards off, by the record r if it comes to none. A fault in it is not the person's: it is
+// logged, and the beat tries again.
+func (k *Keeper) closing(ctx context.Context, id EndpointID, r Record, who Principal) (View, error) {
 	t, err := k.turn(ctx, id, Observation{}, 0)
 	if err != nil {
 		k.c.Log.Error("closing is tried again by the beat", "endpoint_id", id, "err", err)
 		if t.look.At.IsZero() {
-			return k.View(ctx, id, q.Who)
+			return k.View(ctx, id, who)
 		}
 	}
-	return k.view(t.look, t.known(r), q.Who), nil
+	return k.view(t.look, t.known(r), who), nil
 }
 
 // Release ends an operator's order to keep the endpoint closed before its time. ErrNoLease when there is none.
