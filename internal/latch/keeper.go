@@ -186,15 +186,18 @@ func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, cau
 		if err != nil {
 			return look, nil, fmt.Errorf("claim the look: %w", err)
 		}
-		if mine {
+		if !mine {
+			if look, cause, err = k.lookOfOthers(ctx, id, look); err != nil {
+				return look, nil, err
+			}
+		}
+		if mine || look.At.IsZero() { // also who waited for another's first answer in vain
 			fresh, err := k.observe(ctx, id)
 			if err != nil {
 				cause = err
 			} else {
-				look = fresh
+				look, cause = fresh, nil
 			}
-		} else if look, cause, err = k.lookOfOthers(ctx, id, look); err != nil {
-			return look, nil, err
 		}
 	}
 	if look.At.IsZero() {
