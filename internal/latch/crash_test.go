@@ -177,7 +177,7 @@ func crash(t *testing.T, change func(*world), script func(*crashing), at int, af
 		if change != nil {
 			change(w)
 		}
-		c := &crashing{watch: newWatch(w), at: at, after: after}
+		c := &crashing{watch: newWatch(w, new(tally)), at: at, after: after}
 		w.vpn.Fail, w.store.Fail, w.switches.Fail = c.before, c.before, c.before
 		w.vpn.Lose, w.store.Lose, w.switches.Lose = c.afterwards, c.afterwards, c.afterwards
 		w.through = func(k *latch.Config) { k.VPN = watched{k.VPN, c.watch} }

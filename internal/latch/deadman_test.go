@@ -275,3 +275,37 @@ func TestOpenedByHandWithoutASwitch(t *testing.T) {
 		}
 	})
 }
+
+// TestARefusedSwitchOfAProcessThatDied: it had associated and not come to the switch, which is refused to the next one.
+// Nobody works over it yet, so it is ended as if the first had heard the refusal.
+func TestARefusedSwitchOfAProcessThatDied(t *testing.T) {
+	var refuse atomic.Bool
+	inWorld(t, func(w *world) { w.switches.Fail = failing("Arm", &refuse, latch.ErrRefused) }, func(w *world) {
+		time.Sleep(10 * time.Second)
+		w.open(kim, 4*time.Hour)
+		w.end()
+		a := w.held()[0].ID
+		r := w.record()
+		k := r.Opening.Associations[a]
+		k.Armed = false
+		r.Opening.Associations[a] = k
+		if _, err := w.store.Save(w.Context(), office, r); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.switches.Disarm(w.Context(), office, a); err != nil {
+			t.Fatal(err)
+		}
+		refuse.Store(true)
+		w.start()
+		time.Sleep(15 * time.Minute)
+		if on := w.held(); len(on) != 0 {
+			t.Errorf("%v is billed, and has no switch: %+v", on, w.record())
+		}
+		if n := w.vpn.Calls("Associate"); n != 1 {
+			t.Errorf("%d calls of Associate, want no second try behind the person's back", n)
+		}
+		if f := w.view(kim).Failure; f == nil || !strings.Contains(f.Why, "dead-man's switch") {
+			t.Errorf("whoever asks why hears %+v", f)
+		}
+	})
+}

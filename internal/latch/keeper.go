@@ -877,20 +877,25 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 	if refused == nil {
 		return errors.Join(kept, t.armed(ctx, a.ID))
 	}
+	return errors.Join(kept, t.unarmed(ctx, opening, a.ID, refused, keep))
+}
+
+// unarmed ends an association whose switch could not be made. Others that have theirs stay, and so do the people on
+// them. Keep adds the association to the record: the switch may have been made, and must be found again.
+func (t *turn) unarmed(ctx context.Context, opening string, id AssociationID, refused error, keep func(*Record)) error {
 	refused = fmt.Errorf("dead-man's switch: %w", refused)
 	t.halted = refused
-	// Others that have their switch stay, and so do the people on them.
-	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(a.ID)}
-	t.k.c.Log.Error("dead-man's switch not made", "endpoint_id", t.id, "association_id", a.ID, "err", refused)
+	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(id)}
+	t.k.c.Log.Error("dead-man's switch not made", "endpoint_id", t.id, "association_id", id, "err", refused)
 	marked := t.amend(ctx, func(r *Record) {
 		r.note(entry)
-		keep(r) // the switch may have been made, and must be found again
-		if !ours(r) {
+		if r.Opening == nil || r.Opening.ID != opening {
 			return
 		}
-		r.Failure = &Failure{At: time.Now(), Step: "arm " + string(a.ID), Why: refused.Error()}
-		for id, k := range r.Opening.Associations {
-			if id != a.ID && k.Armed && !k.Over {
+		keep(r)
+		r.Failure = &Failure{At: time.Now(), Step: "arm " + string(id), Why: refused.Error()}
+		for other, k := range r.Opening.Associations {
+			if other != id && k.Armed && !k.Over {
 				return
 			}
 		}
@@ -899,7 +904,7 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 		}
 	})
 	t.write(ctx)
-	return errors.Join(refused, kept, marked, t.disassociate(ctx, a.ID))
+	return errors.Join(refused, marked, t.disassociate(ctx, id))
 }
 
 func (o *Opening) of(id AssociationID) (Kept, bool) {
@@ -915,8 +920,14 @@ func (t *turn) failed(ctx context.Context, step string, err error) error {
 	return t.amend(ctx, func(r *Record) { r.Failure = &Failure{At: time.Now(), Step: step, Why: err.Error()} })
 }
 
+// arm makes a switch that is missing: of what a hand associated, or a process that died before it came to it. Refused,
+// it ends what nobody can work over yet; what people may be working over stays, and the next look tries again.
 func (t *turn) arm(ctx context.Context, id AssociationID, at time.Time) error {
-	if err := t.k.c.Deadman.Arm(ctx, t.id, id, at); err != nil {
+	err := t.k.c.Deadman.Arm(ctx, t.id, id, at)
+	if o := t.record.Opening; errors.Is(err, ErrRefused) && o != nil && !o.Adopted && o.ReadyAt.IsZero() {
+		return t.unarmed(ctx, o.ID, id, err, func(*Record) {})
+	}
+	if err != nil {
 		return err
 	}
 	return t.armed(ctx, id)

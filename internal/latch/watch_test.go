@@ -17,6 +17,7 @@ import (
 // steady and settled.
 type watch struct {
 	*world
+	all *tally
 
 	mu  sync.Mutex // guards all below; taken after the store's lock and before the others'
 	log []string   // what was done, for whoever reads a failure
@@ -47,8 +48,8 @@ type watch struct {
 	groupsKnown   bool              // the latch has learned them
 }
 
-func newWatch(w *world) *watch {
-	h := &watch{world: w, byHand: map[latch.AssociationID]bool{}, stored: map[latch.AssociationID]bool{}, asking: map[latch.Subject]int{}, routes: map[string]bool{}, removed: map[string]bool{},
+func newWatch(w *world, all *tally) *watch {
+	h := &watch{world: w, all: all, byHand: map[latch.AssociationID]bool{}, stored: map[latch.AssociationID]bool{}, asking: map[latch.Subject]int{}, routes: map[string]bool{}, removed: map[string]bool{},
 		since: map[latch.ConnectionID]time.Time{}, worked: map[latch.ConnectionID]time.Time{}, journal: map[string]latch.Entry{}, heard: map[string]string{}}
 	w.store.Saved = h.saved
 	return h
@@ -103,9 +104,11 @@ func (h *watch) saved(_ latch.EndpointID, before, after latch.Record) {
 	closes := o != nil && o.ClosingFor != "" && (before.Opening == nil || before.Opening.ClosingFor == "")
 	h.leasesKept(before, after, now, closes)
 	if closes {
+		h.all.count(string(o.ClosingFor))
 		h.mayClose(before, after, now)
 	}
 	if o != nil && (before.Opening == nil || !before.Opening.Since.Equal(o.Since)) {
+		h.all.count("openings")
 		h.mayBegin(before, after, now)
 	}
 	for _, l := range before.Learned {
@@ -163,10 +166,10 @@ func (h *watch) mayClose(before, after latch.Record, now time.Time) {
 	})
 	var working []string // connections that every report shows by now
 	for _, c := range h.vpn.Now(office).Connections {
-		if c.Status == latch.Active && now.Sub(h.since[c.ID]) > 30*time.Second {
+		if c.Status == latch.Active && now.Sub(h.since[c.ID]) > lagMost+15*time.Second {
 			working = append(working, fmt.Sprintf("%s since %s, traffic at %s", c.ID, h.since[c.ID].Format(time.TimeOnly), h.worked[c.ID].Format(time.TimeOnly)))
 			at := h.worked[c.ID]
-			busy := now.Sub(at) > 30*time.Second && now.Sub(at) < h.policy.IdleAfter-time.Minute-h.slip && now.Sub(o.LeaseEnded) < h.policy.TrafficMax-time.Minute-h.slip
+			busy := now.Sub(at) > lagMost+15*time.Second && now.Sub(at) < h.policy.IdleAfter-time.Minute-h.slip && now.Sub(o.LeaseEnded) < h.policy.TrafficMax-time.Minute-h.slip
 			if busy && (o.ClosingFor == latch.ClosingLease || o.ClosingFor == latch.ClosingIdle) && now.Sub(h.changed) > 3*time.Minute {
 				h.wrong("it closes for %s on somebody who works: %v", o.ClosingFor, working)
 			}
@@ -418,8 +421,8 @@ func (h *watch) unwanted(r latch.Record, on []latch.Association, now time.Time) 
 		h.loose = time.Time{}
 		return
 	}
-	// By the truth, not by the record: reports lag by 15 s, and two sends within a window count together.
-	busy := o != nil && now.Sub(h.sent) < h.policy.IdleAfter+h.policy.IdleWindow+time.Minute+h.slip && now.Sub(o.LeaseEnded) < h.policy.TrafficMax+h.slip
+	// By the truth, not by the record: reports lag, and two sends within a window count together.
+	busy := o != nil && now.Sub(h.sent) < h.policy.IdleAfter+h.policy.IdleWindow+lagMost+time.Minute+h.slip && now.Sub(o.LeaseEnded) < h.policy.TrafficMax+h.slip
 	want := (len(r.Live(now)) > 0 || busy) && !ordered(r, now) && !h.mayNot(0) && (o == nil || now.Before(o.End.Add(h.slip)))
 	switch {
 	case want:

@@ -63,6 +63,9 @@ func (k *Keeper) audit`},
 		`	case !now.Before(end):
 		return false, Reason{Code: ClosingMax}
 `, ``},
+	{"a switch that was made for a shorter policy fires under leases", plan,
+		`		m.r.Opening.End = m.r.Opening.end(p) // for good: a switch may be armed for it
+`, ``},
 	{"leases are not clipped to the maximum", keeper,
 		`if end := limit(o, p, now); until.After(end) {`, `if end := limit(o, p, now); until.After(end.Add(1000 * time.Hour)) {`},
 	{"a policy that became shorter does not count", plan,
@@ -82,15 +85,17 @@ func (k *Keeper) audit`},
 	// The dead-man's switch.
 	{"the switch is made with the next look instead of at once", keeper,
 		`	refused := t.k.c.Deadman.Arm(ctx, t.id, a.ID, at)
-`, `	if kept == nil {
+`, `	if kept == nil { // the next look finds it without one
 		return nil
 	}
 	refused := t.k.c.Deadman.Arm(ctx, t.id, a.ID, at)
 `},
 	{"without a switch it stays on", keeper,
-		`	return errors.Join(refused, kept, marked, t.disassociate(ctx, a.ID))
-`, `	return errors.Join(refused, kept, marked)
+		`	return errors.Join(refused, marked, t.disassociate(ctx, id))
+`, `	return errors.Join(refused, marked)
 `},
+	{"what a process that died left without a switch stays on", keeper,
+		`errors.Is(err, ErrRefused) && o != nil`, `false && o != nil`},
 	{"without a switch the next subnet is tried", keeper,
 		`	if t.halted != nil {
 		return t.halted
@@ -104,8 +109,8 @@ func (k *Keeper) audit`},
 	}
 `, ``},
 	{"a switch that was perhaps made is forgotten", keeper,
-		`		keep(r) // the switch may have been made, and must be found again
-`, ``},
+		`		keep(r)
+		r.Failure`, `		r.Failure`},
 	{"a switch that fails takes queued wishes with it", keeper,
 		`		if r.Opening.ClosingFor == "" { // else what is wished now waits for the next opening
 `, `		{
@@ -145,6 +150,8 @@ func (k *Keeper) audit`},
 			return k.observe(ctx, id)
 		}
 `},
+	{"a look from a clock that is ahead is the present", keeper,
+		`return age <= d && age >= -skew`, `return age <= d`},
 	{"what is only observed is changed", keeper,
 		`		if t.policy.Observe {
 			break // decided, and said; nothing is changed
