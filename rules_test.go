@@ -42,7 +42,7 @@ var imports = []struct {
 		"the shape of the SDK's failures, which the adapters share; it knows none of them"},
 	{"internal/clientvpn", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/sigv4",
 		"adapters know the domain and not each other: one can be replaced without reading the rest"},
-	{"internal/store", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/dynamodb internal/standin/sigv4",
+	{"internal/store", "internal/access internal/latch internal/awserr", "internal/latch/latchtest internal/standin/dynamodb internal/standin/sigv4",
 		"as clientvpn"},
 	{"internal/deadman", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
 		"as clientvpn"},
@@ -50,11 +50,13 @@ var imports = []struct {
 		"as clientvpn"},
 	{"internal/role", "internal/awserr", "internal/latch internal/latch/latchtest internal/standin/sts internal/standin/sigv4",
 		"as clientvpn; what it gives is the SDK's, and the domain knows nothing of credentials"},
-	{"internal/signin", "internal/latch", "",
-		"as clientvpn; and who a person is must not depend on what they ask for"},
-	{"internal/config", "internal/latch", "",
+	{"internal/access", "internal/latch", "",
+		"domain, as latch: it decides by what it is told, and reads nothing"},
+	{"internal/signin", "internal/access internal/latch", "",
+		"as clientvpn"},
+	{"internal/config", "internal/access internal/latch", "",
 		"the file's words become the domain's policy; what is built from it is cmd's business"},
-	{"internal/web", "internal/latch internal/signin", "",
+	{"internal/web", "internal/access internal/latch internal/signin", "",
 		"pages and API see the keeper and the person, never AWS: a page that can call EC2 will, on a GET"},
 	{"internal/lambdahost", "", "",
 		"it turns events into http.Handler calls and would do so for any program"},
@@ -77,7 +79,7 @@ var imports = []struct {
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/awserr internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/signin internal/store internal/web " +
+	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",
@@ -123,6 +125,7 @@ var outside = []struct {
 // standardOnly are packages that import nothing from outside at all.
 var standardOnly = map[string]string{
 	"internal/latch":             "it must be readable and testable with Go alone",
+	"internal/access":            "as latch",
 	"internal/latch/latchtest":   "as latch",
 	"internal/latch/mutate":      "as latch",
 	"internal/check":             "it must start on a machine that has Go and git and no module yet",
@@ -135,7 +138,7 @@ var standardOnly = map[string]string{
 // lambdaBuild is all that the Lambda build may consist of: our packages, and modules from outside. A stand-in, the
 // command line or deployment code in it would be attack surface and cold start for nothing.
 var lambdaBuild = []string{
-	"cmd/nightlatch", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/role",
+	"cmd/nightlatch", "internal/access", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/role",
 	"internal/signin", "internal/store", "internal/web",
 	"github.com/aws/aws-lambda-go", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/credentials",
 	"github.com/aws/aws-sdk-go-v2/internal/configsources", "github.com/aws/aws-sdk-go-v2/internal/endpoints/v2",

@@ -1,7 +1,7 @@
-// Package signin turns what proves a sign-in into a latch.Principal. It is not the sign-in itself: behind an Application
+// Package signin turns what proves a sign-in into an access.Identity. It is not the sign-in itself: behind an Application
 // Load Balancer that is done by the load balancer and Amazon Cognito, and each request carries their signed word for it.
 //
-//	x-amzn-oidc-data ─▶ shape ─▶ header pinned ─▶ key by kid ─▶ signature ─▶ payload ─▶ latch.Principal
+//	x-amzn-oidc-data ─▶ shape ─▶ header pinned ─▶ key by kid ─▶ signature ─▶ payload ─▶ access.Identity
 //	                    └──── no network ────┘    └ bounded ┘
 //
 // An identity that is not certain is refused; there is no setting that skips a step.
@@ -24,6 +24,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -105,14 +106,14 @@ func NewALB(c ALBConfig) (*ALB, error) {
 }
 
 // Authenticate says who sent r. The error is one of this package's, with the reason in its chain.
-func (a *ALB) Authenticate(r *http.Request) (latch.Principal, error) {
+func (a *ALB) Authenticate(r *http.Request) (access.Identity, error) {
 	values := r.Header.Values(tokenHeader)
 	switch {
 	case len(values) == 0:
-		return latch.Principal{}, ErrNoToken
+		return access.Identity{}, ErrNoToken
 	case len(values) > 1:
 		// The load balancer sets one. A second can only have been smuggled past it.
-		return latch.Principal{}, refuse("%d tokens in one request", len(values))
+		return access.Identity{}, refuse("%d tokens in one request", len(values))
 	}
 	return a.verify(r.Context(), values[0], time.Now())
 }
@@ -121,49 +122,49 @@ func (a *ALB) Authenticate(r *http.Request) (latch.Principal, error) {
 // left in use: the load balancer keeps the '=' padding and signs over it, the claims that matter stand in the protected
 // header where JWT packages do not look for them (one accepts a token that has expired in the header only), and they must be
 // judged before a key is fetched.
-func (a *ALB) verify(ctx context.Context, token string, now time.Time) (latch.Principal, error) {
+func (a *ALB) verify(ctx context.Context, token string, now time.Time) (access.Identity, error) {
 	if len(token) > maxToken {
-		return latch.Principal{}, refuse("%d bytes, more than a load balancer forwards", len(token))
+		return access.Identity{}, refuse("%d bytes, more than a load balancer forwards", len(token))
 	}
 	segments := strings.Split(token, ".")
 	if len(segments) != 3 {
-		return latch.Principal{}, refuse("%d segments instead of 3", len(segments))
+		return access.Identity{}, refuse("%d segments instead of 3", len(segments))
 	}
 	var parts [3][]byte
 	for i, s := range segments {
 		b, err := decode(s)
 		if err != nil {
-			return latch.Principal{}, refuse("segment %d is not base64url", i+1)
+			return access.Identity{}, refuse("segment %d is not base64url", i+1)
 		}
 		parts[i] = b
 	}
 	header, err := object(parts[0])
 	if err != nil {
-		return latch.Principal{}, refuse("header: %v", err)
+		return access.Identity{}, refuse("header: %v", err)
 	}
 	payload, err := object(parts[1])
 	if err != nil {
-		return latch.Principal{}, refuse("payload: %v", err)
+		return access.Identity{}, refuse("payload: %v", err)
 	}
 	kid, err := a.checkHeader(header, now)
 	if err != nil {
-		return latch.Principal{}, err
+		return access.Identity{}, err
 	}
 	if len(parts[2]) != 64 { // R and S of P-256, 32 bytes each (RFC 7518 section 3.4); a DER signature is longer
-		return latch.Principal{}, refuse("a signature of %d bytes instead of 64", len(parts[2]))
+		return access.Identity{}, refuse("a signature of %d bytes instead of 64", len(parts[2]))
 	}
 
 	key, err := a.keys.get(ctx, kid)
 	if err != nil {
-		return latch.Principal{}, err
+		return access.Identity{}, err
 	}
 	// The hash is over the text as received, padding included, never over a second encoding of it.
 	signed := sha256.Sum256([]byte(segments[0] + "." + segments[1]))
 	sigR, sigS := new(big.Int).SetBytes(parts[2][:32]), new(big.Int).SetBytes(parts[2][32:])
 	if !ecdsa.Verify(key, signed[:], sigR, sigS) {
-		return latch.Principal{}, refuse("the signature does not match")
+		return access.Identity{}, refuse("the signature does not match")
 	}
-	return a.principal(payload, now)
+	return a.identity(payload, now)
 }
 
 // checkHeader pins everything that says whose token this is, and returns the id of the key that must have signed it.
@@ -192,20 +193,20 @@ func (a *ALB) checkHeader(h claims, now time.Time) (kid string, err error) {
 	return kid, h.checkExpiry("header", now)
 }
 
-// principal reads the claims that userInfo gave. E-mail and names are for display and decide nothing, so whether
+// identity reads the claims that userInfo gave. E-mail and names are for display and decide nothing, so whether
 // email_verified is a string, as Cognito has it, or a boolean does not matter here: it is not read.
-func (a *ALB) principal(p claims, now time.Time) (latch.Principal, error) {
+func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 	if _, ok := p["iss"]; ok && p.text("iss") != a.issuer {
-		return latch.Principal{}, refuse("payload: iss is not the configured one")
+		return access.Identity{}, refuse("payload: iss is not the configured one")
 	}
 	if _, ok := p["exp"]; ok {
 		if err := p.checkExpiry("payload", now); err != nil {
-			return latch.Principal{}, err
+			return access.Identity{}, err
 		}
 	}
 	sub := p.text("sub")
 	if sub == "" || len(sub) > maxSubject || strings.ContainsFunc(sub, unicode.IsControl) {
-		return latch.Principal{}, refuse("payload: sub is not usable as an identifier")
+		return access.Identity{}, refuse("payload: sub is not usable as an identifier")
 	}
 	email := display(p.text("email"))
 	name := display(p.text("name"))
@@ -218,7 +219,7 @@ func (a *ALB) principal(p claims, now time.Time) (latch.Principal, error) {
 	if name == "" {
 		name = display(p.userName())
 	}
-	return latch.Principal{Subject: latch.Subject(sub), Issuer: a.issuer, Name: name, Email: email}, nil
+	return access.Identity{Principal: latch.Principal{Subject: latch.Subject(sub), Issuer: a.issuer, Name: name, Email: email}}, nil
 }
 
 // claims is a JSON object whose names are matched exactly; encoding/json's structs would match them in any case.

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -121,7 +123,7 @@ func newALB(t testing.TB, keys transport) *ALB {
 	return a
 }
 
-func ask(a *ALB, tokens ...string) (latch.Principal, error) {
+func ask(a *ALB, tokens ...string) (access.Identity, error) {
 	r := httptest.NewRequest("GET", "/", nil)
 	for _, t := range tokens {
 		r.Header.Add("x-amzn-oidc-data", t)
@@ -293,11 +295,11 @@ func TestTokens(t *testing.T) {
 				t.Fatalf("got error %v, want %v", err, tt.want)
 			}
 			if tt.want == nil {
-				want := latch.Principal{Subject: "8d6c7b5a-0000-4000-8000-1234567890ab", Issuer: testIssuer, Name: "alice@corp.example", Email: "alice@corp.example"}
-				if p != want {
+				want := access.Identity{Principal: latch.Principal{Subject: "8d6c7b5a-0000-4000-8000-1234567890ab", Issuer: testIssuer, Name: "alice@corp.example", Email: "alice@corp.example"}}
+				if !reflect.DeepEqual(p, want) {
 					t.Errorf("got %+v, want %+v", p, want)
 				}
-			} else if p != (latch.Principal{}) {
+			} else if !reflect.DeepEqual(p, access.Identity{}) {
 				t.Errorf("a refused token named %+v; nobody must come with an error", p)
 			}
 			if got := asked.Load() > 0; got != tt.asked {
@@ -582,7 +584,7 @@ func FuzzAuthenticate(f *testing.F) {
 		})
 		p, err := ask(a, token)
 		if err != nil {
-			if p != (latch.Principal{}) {
+			if !reflect.DeepEqual(p, access.Identity{}) {
 				t.Errorf("an error and %+v", p)
 			}
 			return

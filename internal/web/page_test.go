@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/signin"
 )
@@ -189,7 +190,7 @@ func show(t *testing.T, s scene, l lang) (body string, size int) {
 		}
 		h := newHandler(t, k, func(c *Config) {
 			if s.signin != nil {
-				c.Authenticate = func(*http.Request) (latch.Principal, error) { return latch.Principal{}, s.signin }
+				c.Authenticate = func(*http.Request) (access.Identity, error) { return access.Identity{}, s.signin }
 			}
 			c.Endpoints[0].Policy.ReasonRequired = s.reason
 			if s.visit {
@@ -434,7 +435,9 @@ func TestMarkupInDataStaysText(t *testing.T) {
 		Failure: &latch.Failure{Step: nasty, Why: nasty}}
 	h := newHandler(t, &fake{view: v}, func(c *Config) {
 		c.Endpoints[0].Title = nasty
-		c.Authenticate = func(*http.Request) (latch.Principal, error) { return latch.Principal{Subject: "x", Name: nasty}, nil }
+		c.Authenticate = func(*http.Request) (access.Identity, error) {
+			return access.Identity{Principal: latch.Principal{Subject: "x", Name: nasty}}, nil
+		}
 	})
 	for _, path := range []string{"/", "/api/v1/endpoints/seoul"} {
 		if body := send(h, "GET", path, "").Body.String(); strings.Contains(body, "<img") {

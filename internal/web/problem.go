@@ -129,7 +129,7 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 		args[5], args[7] = e.Title, lengthOf(v.lang, e.Policy.LeaseMax)
 		if p.err == latch.ErrNotReady || p.err == latch.ErrTooEarly || p.err == latch.ErrNoLease {
 			// The answer says which state it is in instead. Not knowing does not make the answer another one.
-			if view, verr := h.c.Keeper.View(r.Context(), e.ID, v.who); verr == nil && view.State != "" {
+			if view, verr := h.c.Keeper.View(r.Context(), e.ID, v.who.Principal); verr == nil && view.State != "" {
 				d.State, d.AWSStatus = view.State, view.Reason.Status
 				args[9] = stateWord[view.State].say(v.lang)
 				if view.Reason.Status != "" {

@@ -30,6 +30,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -57,7 +58,7 @@ type Config struct {
 	Keeper Keeper
 	// Authenticate says who sent a request. An error that the table does not know is answered as a fault of ours, so
 	// nobody gets in by it.
-	Authenticate func(*http.Request) (latch.Principal, error)
+	Authenticate func(*http.Request) (access.Identity, error)
 	Endpoints    []Endpoint
 	// SignInOrigins are the origins ("https://host") that a browser passes when it signs in: a form posted with an
 	// expired session is redirected along them, which a Content-Security-Policy must allow, and the last of them is
@@ -220,7 +221,7 @@ func (e *Endpoint) page(look bool) string {
 type visit struct {
 	id       string // request id
 	lang     lang
-	who      latch.Principal
+	who      access.Identity
 	endpoint *Endpoint
 	status   int // as answered
 	token    string
@@ -316,7 +317,7 @@ func (h *handler) signedIn(next func(http.ResponseWriter, *http.Request, latch.P
 			visitOf(r).who = p
 		}
 		if err == nil {
-			err = next(w, r, p)
+			err = next(w, r, p.Principal)
 		}
 		if err != nil {
 			h.fail(w, r, err)

@@ -22,6 +22,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/signin"
 )
@@ -78,7 +79,7 @@ func seoul(t testing.TB) *time.Location {
 func testConfig(t testing.TB, k Keeper) Config {
 	return Config{
 		Keeper:       k,
-		Authenticate: func(*http.Request) (latch.Principal, error) { return alice, nil },
+		Authenticate: func(*http.Request) (access.Identity, error) { return access.Identity{Principal: alice}, nil },
 		Endpoints: []Endpoint{{Name: "seoul", ID: "cvpn-endpoint-0aa", Title: "서울 VPN", Location: seoul(t), Policy: latch.DefaultPolicy(),
 			SelfServiceURL: "https://self-service.clientvpn.amazonaws.com/endpoints/cvpn-endpoint-0aa"}},
 		SignInOrigins: []string{"https://cognito.localhost:8444", "https://identity-center.localhost:8445"},
@@ -292,7 +293,7 @@ func TestNobodyUnknownGetsIn(t *testing.T) {
 			} {
 				k := &fake{view: open}
 				h := newHandler(t, k, func(c *Config) {
-					c.Authenticate = func(*http.Request) (latch.Principal, error) { return tt.who, tt.err }
+					c.Authenticate = func(*http.Request) (access.Identity, error) { return access.Identity{Principal: tt.who}, tt.err }
 				})
 				w := send(h, q[0], q[1], q[2])
 				if w.Code != tt.status {
@@ -376,7 +377,7 @@ func TestClippedLeadsBackWithANote(t *testing.T) {
 
 func TestSignOut(t *testing.T) {
 	h := newHandler(t, &fake{view: off}, func(c *Config) {
-		c.Authenticate = func(*http.Request) (latch.Principal, error) { return latch.Principal{}, signin.ErrToken }
+		c.Authenticate = func(*http.Request) (access.Identity, error) { return access.Identity{}, signin.ErrToken }
 	})
 	w := send(h, "POST", "/sign-out", fields())
 	if w.Code != 303 || !strings.HasPrefix(w.Header().Get("Location"), "https://cognito.localhost:8444/logout?") {
