@@ -279,6 +279,9 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	var asked time.Time
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
+		if may, _, next := p.Hours.May(now); !may { // they ended while EC2 was asked
+			return &HoursError{next}
+		}
 		if h := r.held(now); h != nil {
 			return &HeldError{*h}
 		}

@@ -355,9 +355,18 @@ func TestRoutesThatPeopleAddedComeBack(t *testing.T) {
 			t.Fatalf("the learned route did not come back: %v", w.vpn.Now(office).Routes)
 		}
 
-		// Taken away by hand, it stays away; a declared one comes back.
+		// Gone together with a declared one, it comes back with it: what took that may have taken both.
 		time.Sleep(time.Minute)
 		w.vpn.DeleteRouteByHand(office, added.Destination, subnetA)
+		w.vpn.DeleteRouteByHand(office, "10.9.0.0/16", subnetA)
+		time.Sleep(3 * time.Minute)
+		if !hasRoute(w, added.Destination, subnetA) || !hasRoute(w, "10.9.0.0/16", subnetA) {
+			t.Errorf("routes are %v, want both back", w.vpn.Now(office).Routes)
+		}
+
+		// Taken away by hand, it stays away; a declared one comes back.
+		w.vpn.DeleteRouteByHand(office, added.Destination, subnetA)
+		time.Sleep(3 * time.Minute)
 		w.vpn.DeleteRouteByHand(office, "10.9.0.0/16", subnetA)
 		time.Sleep(3 * time.Minute)
 		if hasRoute(w, added.Destination, subnetA) || !hasRoute(w, "10.9.0.0/16", subnetA) {
@@ -365,6 +374,23 @@ func TestRoutesThatPeopleAddedComeBack(t *testing.T) {
 		}
 		if n := len(w.record().Learned); n != 0 {
 			t.Errorf("%d routes are still learned, want none", n)
+		}
+	})
+}
+
+// TestALookFromTheFuture is one that a process stored whose clock is an hour ahead: it is not shown as the present until
+// then.
+func TestALookFromTheFuture(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		time.Sleep(2 * time.Minute)
+		o := w.vpn.Now(office)
+		o.At, o.Status, o.Associations = time.Now().Add(time.Hour), latch.Available, []latch.Association{{ID: "cvpn-assoc-other", Subnet: subnetA, Status: latch.Associated}}
+		if err := w.store.SaveLook(w.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if v := w.view(kim); v.ObservedAt.After(time.Now()) || v.State != latch.StateOff {
+			t.Errorf("shown as %s, seen at %v: want what EC2 says now", v.State, v.ObservedAt)
 		}
 	})
 }

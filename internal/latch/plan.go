@@ -228,6 +228,9 @@ func (m *memory) associations() {
 	for _, a := range m.listed {
 		k, known := o.Associations[a.ID]
 		if !known && a.Status == Disassociated {
+			// It came and went without a record of it, whoever made it, and may have taken routes with it.
+			ended = true
+			m.r.Ended, m.r.Disarm = append(m.r.Ended, a.ID), append(m.r.Disarm, a.ID)
 			continue
 		}
 		if a.Status == Associated && k.Status == Associating && !k.MadeAt.IsZero() {
@@ -425,6 +428,11 @@ func (m *memory) routes() {
 			continue
 		}
 		m.learn(a.Subnet)
+		if k.Restored && m.lacksDeclared(a.Subnet) {
+			// Nobody's wish takes a declared route away: what took it may have taken learned ones too.
+			k.Restored = false
+			o.Associations[a.ID] = k
+		}
 		if k.Restored {
 			restored = append(restored, a.Subnet)
 		}
@@ -526,6 +534,14 @@ func (m *memory) learn(subnet SubnetID) {
 	}
 }
 
+// lacksDeclared is true when a declared route is not reported on the subnet.
+func (m *memory) lacksDeclared(subnet SubnetID) bool {
+	return slices.ContainsFunc(wantedRoutes(m.o, m.r, m.p, subnet), func(w wantedRoute) bool {
+		_, there := reported(m.o, w.Route)
+		return w.learned < 0 && !there
+	})
+}
+
 // forget drops the learned routes that none of these subnets carries though all of them were completely restored.
 func (m *memory) forget(subnets []SubnetID) {
 	wanted, found := map[int]bool{}, map[int]bool{}
@@ -555,12 +571,18 @@ func (m *memory) forget(subnets []SubnetID) {
 
 // verdict stores why it closes, so that the reason outlives the lease that ended, and the decision stands.
 func (m *memory) verdict() {
+	o := m.r.Opening
+	if o.Would != "" && !m.p.Observe {
+		o.Done = false // said while it was only observed: whoever has worked on since is not cut off for it
+	}
 	want, reason := wanted(m.o, m.r, m.p, m.now)
-	m.r.Opening.Done = false
+	if !m.p.Observe {
+		o.Done = false // else it stands, as the decision would have
+	}
 	if !want {
 		m.close(reason.Code)
 	} else {
-		m.r.Opening.Would = ""
+		o.Would = ""
 	}
 }
 

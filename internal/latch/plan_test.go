@@ -419,6 +419,15 @@ func TestRemember(t *testing.T) {
 			s.r.Learned = []latch.Learned{{Destination: x, Subnet: subnetA, MissingSince: long}}
 			s.associate(assocB, subnetB, latch.Disassociating)
 		}, learned(x + via), ""},
+		"missing when an association ended that nobody knew: kept, AWS may have taken it": {open, func(s *scene) {
+			s.r.Learned = []latch.Learned{{Destination: x, Subnet: subnetA, MissingSince: long}}
+			s.associate("cvpn-assoc-unseen", subnetB, latch.Disassociated)
+			delete(s.r.Opening.Associations, "cvpn-assoc-unseen")
+		}, learned(x + via), ""},
+		"missing with a declared one: kept, nobody's wish took that away": {open, func(s *scene) {
+			s.r.Learned = []latch.Learned{{Destination: x, Subnet: subnetA, MissingSince: long}}
+			s.o.Routes = slices.DeleteFunc(s.o.Routes, func(r latch.Route) bool { return r.Origin == latch.OriginAddRoute })
+		}, learned(x + via), ""},
 		"missing in a report that misses an association too: kept, the report is odd": {open, func(s *scene) {
 			s.r.Learned = []latch.Learned{{Destination: x, Subnet: subnetA, MissingSince: long}}
 			s.r.Opening.Associations[assocB] = latch.Kept{Subnet: subnetB, Status: latch.Associated, SeenAt: noon.Add(-time.Second)}

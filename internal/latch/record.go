@@ -26,7 +26,8 @@ type Record struct {
 	Groups []GroupID `json:"groups,omitempty"`
 	// Past is how long each phase took, the latest last.
 	Past map[Phase][]time.Duration `json:"past,omitempty"`
-	// Ended are the associations that the last opening had: a late report of one of them is not an opening by hand.
+	// Ended are the associations that the last opening had, and those that came and went unseen in this one: a late report
+	// of one of them is not an opening by hand.
 	Ended []AssociationID `json:"ended,omitempty"`
 	// Disarm are the switches to remove of associations that are gone.
 	Disarm []AssociationID `json:"disarm,omitempty"`

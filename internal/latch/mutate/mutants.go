@@ -188,6 +188,11 @@ func (k *Keeper) audit`},
 			continue
 		}
 		m.learn`, `		m.learn`},
+	{"an association that ended unseen took no routes", plan,
+		`			ended = true
+			m.r.Ended, m.r.Disarm`, `			m.r.Ended, m.r.Disarm`},
+	{"what took a declared route took nothing else", plan,
+		`k.Restored && m.lacksDeclared(a.Subnet)`, `k.Restored && false`},
 	{"a route is forgotten after one look", plan,
 		`		case l.MissingSince.IsZero():
 `, `		case false:
