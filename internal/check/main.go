@@ -4,6 +4,8 @@
 //	go run ./internal/check         formatting, vet, tidiness, staticcheck, govulncheck, all tests, and all histories and
 //	                                crash points of the latch, of which the race detector sees a sample
 //	go run ./internal/check -e2e    instead: the tests of e2e, against real browsers and foreign clients
+//	go run ./internal/check -fuzz 10m
+//	                                instead: every fuzz target of the product for so long, new inputs kept beside its seeds
 //
 // The last line counts: a check is one, a test or subtest without subtests of its own is one, and what could not run is
 // one each. The exit code is 1 when anything failed.
@@ -39,11 +41,12 @@ func main() {
 		offlineExec(os.Args[2:])
 	}
 	e2e := flag.Bool("e2e", false, "run the tests of e2e instead; e2e/peers.sh installs what they need")
+	fuzz := flag.Duration("fuzz", 0, "run the fuzz targets of the product for so `long` each instead, and keep what they find")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	c := &check{out: os.Stdout}
-	if err := c.all(ctx, *e2e); err != nil {
+	if err := c.all(ctx, *e2e, *fuzz); err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
 		os.Exit(1)
 	}
@@ -59,7 +62,7 @@ type check struct {
 	notRun         []string // one line each: what, and why
 }
 
-func (c *check) all(ctx context.Context, e2e bool) error {
+func (c *check) all(ctx context.Context, e2e bool, fuzz time.Duration) error {
 	mod, _, err := command(ctx, "", nil, "go", "env", "GOMOD", "GOROOT", "GOVERSION")
 	if err != nil {
 		return fmt.Errorf("go env: %w", err)
@@ -68,6 +71,9 @@ func (c *check) all(ctx context.Context, e2e bool) error {
 	root := filepath.Dir(env[0])
 	fmt.Fprintf(c.out, "%s %s/%s, %d processors. The first run downloads modules and compiles the AWS SDK, which takes minutes.\n",
 		env[2], runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if fuzz > 0 {
+		return c.fuzz(ctx, root, fuzz)
+	}
 	if e2e {
 		return c.endToEnd(ctx, filepath.Join(root, "e2e"))
 	}

@@ -106,6 +106,9 @@ func TestNobodyOpensOutsideTheHours(t *testing.T) {
 		if !errors.Is(err, latch.ErrHours) || !ok || !hours.Next.Equal(time.Date(2000, 1, 1, 8, 0, 0, 0, time.UTC)) {
 			t.Fatalf("at midnight: %v, want to hear when one may", err)
 		}
+		if entries, err := w.store.Entries(w.Context(), office, 10); err != nil || len(entries) > 0 {
+			t.Errorf("a wish that was never taken is in the audit: %v, %v", entries, err)
+		}
 		w.want(latch.StateOff, latch.OffHours)
 		if v := w.view(kim); v.OpenFrom.IsZero() || !v.Until.IsZero() {
 			t.Errorf("shown are openFrom %v and until %v", v.OpenFrom, v.Until)
@@ -121,6 +124,28 @@ func TestNobodyOpensOutsideTheHours(t *testing.T) {
 		}
 		if v := w.view(kim); v.State != latch.StateOpen {
 			t.Errorf("%s: hours that do not close cut somebody off", v.State)
+		}
+	})
+}
+
+// TestTheHoursEndWhileEC2IsAsked: the wish came in time, and is refused all the same, rather than taken and dropped.
+func TestTheHoursEndWhileEC2IsAsked(t *testing.T) {
+	slow := func(w *world) {
+		hoursOf(0, 1, false)(w)
+		w.vpn.Fail = func(call string) error {
+			if call == "Observe" {
+				time.Sleep(2 * time.Second)
+			}
+			return nil
+		}
+	}
+	inWorld(t, slow, func(w *world) {
+		time.Sleep(time.Hour - time.Second)
+		if _, err := w.keeper.Open(w.Context(), office, latch.Request{Who: kim}); !errors.Is(err, latch.ErrHours) {
+			t.Errorf("got %v, want ErrHours", err)
+		}
+		if r := w.record(); len(r.Leases) > 0 || r.Opening != nil {
+			t.Errorf("stored: %+v", r)
 		}
 	})
 }

@@ -176,6 +176,11 @@ func (k *Keeper) audit`},
 		return View{}, &HoursError{next}
 	}
 `, ``},
+	{"people open though the hours ended while EC2 was asked", keeper,
+		`		if may, _, next := p.Hours.May(now); !may { // they ended while EC2 was asked
+			return &HoursError{next}
+		}
+`, ``},
 	{"the hours' end closes nothing", hours,
 		`	soon, _, _ := h.May(now.Add(skew))
 	return !soon
