@@ -289,7 +289,7 @@ func (v watched) Associate(ctx context.Context, id latch.EndpointID, subnet latc
 	if ordered(r, now.Add(h.slip)) && now.Sub(r.Hold.Since) > time.Minute {
 		h.wrong("%s is associated under the order %+v", subnet, *r.Hold)
 	}
-	if h.mayNot(time.Minute) {
+	if h.mayNot(time.Minute) && now.Sub(h.changed) > time.Minute { // else a pass may be under way by the policy before
 		h.wrong("%s is associated after the hours", subnet)
 	}
 	if !h.late {
