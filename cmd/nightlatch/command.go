@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,8 +37,9 @@ func rootCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Comma
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddGroup(&cobra.Group{ID: groupEndpoints, Title: "Endpoints:"})
+	root.AddGroup(&cobra.Group{ID: groupEndpoints, Title: "Endpoints:"}, &cobra.Group{ID: groupAccess, Title: "Who may:"})
 	root.AddCommand(verbs(env, stdout, stderr)...)
+	root.AddCommand(accessCommand(env, stdout, stderr))
 	root.AddCommand(demoCommand(stdout, stderr), configCommand(stdout), versionCommand(stdout))
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -74,6 +76,11 @@ func configCommand(stdout io.Writer) *cobra.Command {
 			}
 			for _, e := range parsed.Endpoints {
 				fmt.Fprintf(stdout, "%s: %s (%s), %d subnets: good\n", path, e.Name, e.ID, len(e.Policy.Subnets))
+			}
+			if names := parsed.Access.Names(); len(names) > 0 {
+				fmt.Fprintf(stdout, "%s: access rules %s: good\n", path, strings.Join(names, ", "))
+			} else {
+				fmt.Fprintf(stdout, "%s: no access rules: whoever is signed in may see, open and extend\n", path)
 			}
 			return nil
 		},

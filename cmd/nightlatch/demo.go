@@ -197,6 +197,9 @@ func (w *world) greet() {
 	for _, u := range i.Users {
 		fmt.Fprintf(out, "         %-8s %s\n", u.Username, u.Password)
 	}
+	if i.Operator != "" {
+		fmt.Fprintf(out, "         %s may administer, too: she is in the group %s.\n", i.Operator, groupOperators)
+	}
 	if i.SAML == nil {
 		fmt.Fprintf(out, "         At the first sign-in a QR code is shown: scan it with an authenticator app, or paste its\n")
 		fmt.Fprintf(out, "         text key into the pocket authenticator of the console.\n\n")
@@ -224,7 +227,8 @@ type demoInfo struct {
 	EndpointID string     `json:"endpoint_id"`
 	SubnetIDs  []string   `json:"subnet_ids"`
 	ConsoleURL string     `json:"console_url"`
-	SAML       *demoSAML  `json:"saml,omitempty"` // with --saml-metadata: what its identity provider must be told
+	Operator   string     `json:"operator,omitempty"` // the username of the one among users who may administer
+	SAML       *demoSAML  `json:"saml,omitempty"`     // with --saml-metadata: what its identity provider must be told
 }
 
 // demoSAML is the user pool as a service provider.

@@ -178,18 +178,49 @@ func (w *world) source() (identitycenter.Config, error) {
 	if w.directory, err = directory.New(directory.Config{
 		Domain: demoDomain, Users: w.users(), Groups: []directory.Group{
 			{Name: "Engineering", Members: []string{"alice", "bob", "dave"}},
-			{Name: "VPN Users", Members: []string{"Engineering", "carol", "frank", "grace"}},
+			{Name: groupUsers, Members: []string{"Engineering", "carol", "frank", "grace", demoOperatorName}},
+			{Name: groupOperators, Members: []string{demoOperatorName}},
 		},
 		ServiceAccount: serviceName, ServicePassword: w.state.ServicePassword, Iterations: w.o.iterations,
 		StateFile: w.file("directory"), Log: w.log,
 	}); err != nil {
 		return identitycenter.Config{}, err
 	}
+	app := identitycenter.Application{AssignedGroups: []string{groupUsers}}
+	if w.groupsSent() {
+		app.Mappings = append(identitycenter.DefaultMappings(), identitycenter.Mapping{Attribute: groupsAttribute, Value: "${user:groups}", Format: "basic"})
+	}
 	return identitycenter.Config{
 		LDAPURL: here, LDAPTLS: &tls.Config{RootCAs: w.ca.Pool(), ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12},
 		BindDN: serviceName + "@" + demoDomain, BindPassword: w.state.ServicePassword, BaseDN: w.directory.BaseDN(), Domain: demoDomain,
-		Application: identitycenter.Application{AssignedGroups: []string{"VPN Users"}},
+		Application: app,
 	}, nil
+}
+
+// groupsSent: Identity Center sends people's groups, and the configuration has rules about them. Whose groups a real
+// directory has, or another identity provider sends, the demo does not know; there the default rule decides.
+func (w *world) groupsSent() bool { return w.real == nil && w.o.samlMetadata == "" }
+
+// accessRules is the configuration's section of rules, which are about the stand-in directory's groups.
+func (w *world) accessRules() (string, error) {
+	if !w.groupsSent() {
+		return "", nil
+	}
+	users, err1 := w.directory.SID(groupUsers)
+	operators, err2 := w.directory.SID(groupOperators)
+	return fmt.Sprintf(`access:
+  contact: "IT service desk, it@%s"
+  groups: # of the directory, as Identity Center sends them
+    vpn-users: %s # %s
+    vpn-operators: %s # %s
+  rules:
+    - name: staff
+      allow: [see, open, extend]
+      groups: [vpn-users]
+    - name: operators
+      allow: [see, open, extend, end-others, administer]
+      groups: [vpn-operators]
+`, demoDomain, users, groupUsers, operators, groupOperators), errors.Join(err1, err2)
 }
 
 // serveDirectory answers at the directory's port, until it is broken on purpose: by the stand-in, or by passing octets
@@ -254,6 +285,9 @@ func (w *world) known() (all []demoUser, about map[string]string, welcome []demo
 		all, about[p.Username] = append(all, u), p.trouble
 		if p.trouble == "" {
 			welcome, about[p.Username] = append(welcome, u), "may come in"
+		}
+		if p.Username == demoOperatorName && w.groupsSent() {
+			about[p.Username] = "may come in, and administer"
 		}
 	}
 	return all, about, welcome

@@ -61,6 +61,10 @@ func (w *world) writeConfig(albARN, clientID, issuer, logout string, origins []s
 	if w.o.tour {
 		idle = 9 * time.Second
 	}
+	rules, err := w.accessRules()
+	if err != nil {
+		return err
+	}
 	text := fmt.Sprintf(`# Written by "nightlatch demo" at every start.
 region: %s
 table: %s
@@ -95,7 +99,7 @@ endpoints:
     warn: [1m, 20s]
     typical: {associate: %s-%s, routes: 2s-10s, close: 2s-20s}
     on_visit: %s
-`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), w.url("https", "vpn.localhost", "alb")+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
-		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit)
+%s`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), w.url("https", "vpn.localhost", "alb")+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
+		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit, rules)
 	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
 }

@@ -51,6 +51,11 @@ const (
 	demoEndpoint = "cvpn-endpoint-0d3a11c0ffee00001"
 	demoDomain   = "corp.example"
 	serviceName  = "svc-identity-center"
+	// The directory's groups that matter, the one of its people who is in both, and what they are called on their way.
+	groupUsers, groupOperators = "VPN Users", "VPN Operators"
+	demoOperatorName           = "olivia"
+	groupsAttribute            = "Groups"        // in assertions
+	groupsClaim                = "custom:groups" // in the user pool
 	// routeTakes and disassociateTakes keep the proportions that AWS's users report, at the demo's pace.
 	routeTakes        = time.Second
 	disassociateTakes = 8 * time.Second
@@ -99,6 +104,7 @@ func people() []person {
 		{User: directory.User{Username: "alice", GivenName: "Alice", Surname: "Kim"}},
 		{User: directory.User{Username: "bob", GivenName: "Bob", Surname: "Tanaka"}},
 		{User: directory.User{Username: "carol", GivenName: "Carol", Surname: "Meyer"}},
+		{User: directory.User{Username: demoOperatorName, GivenName: "Olivia", Surname: "Costa"}},
 		{User: directory.User{Username: "dave", GivenName: "Dave", Surname: "Lee", Disabled: true}, trouble: "the account is disabled"},
 		{User: directory.User{Username: "erin", GivenName: "Erin", Surname: "Novak"}, trouble: "not in the group VPN Users: Identity Center says no"},
 		{User: directory.User{Username: "frank", GivenName: "Frank", Surname: "Silva", PasswordExpired: true}, trouble: "the password has expired"},
@@ -263,9 +269,13 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if w.o.samlMetadata != "" { // which may be anywhere, with a certificate that this system trusts
 		provider = http.DefaultClient
 	}
+	attributes := map[string]string{"email": "Email"}
+	if w.groupsSent() {
+		attributes[groupsClaim] = groupsAttribute
+	}
 	w.pool, err = cognito.New(cognito.Config{
 		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
-		AttributeMapping: map[string]string{"email": "Email"}, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
+		AttributeMapping: attributes, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
 		LogoutURLs: []string{vpnURL + "/signed-out"}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
 		Clock: w.clocks["clock-cognito"], Client: provider, StateFile: w.file("cognito"), Log: w.log,
 	})
@@ -376,6 +386,9 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	} else {
 		_, _, w.info.Users = w.known()
 	}
+	if w.groupsSent() {
+		w.info.Operator = demoOperatorName
+	}
 	return nil
 }
 
@@ -394,13 +407,18 @@ func (w *world) loadState() error {
 		if w.state.AccessKeyID == "" || w.state.SecretAccessKey == "" || w.state.ServicePassword == "" || len(w.state.Passwords) == 0 {
 			return fmt.Errorf("state file %s lacks keys or passwords: nothing was changed; move the whole folder away to start afresh, or choose another with --dir", w.file("demo"))
 		}
-		return nil
+	} else {
+		w.state = demoState{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ServicePassword: rand.Text(), Passwords: map[string]string{}}
 	}
-	w.state = demoState{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ServicePassword: rand.Text(), Passwords: map[string]string{}}
 	for _, p := range people() {
-		// Sixty bits, in groups that a person can copy from one screen to another.
-		t := strings.ToLower(rand.Text())
-		w.state.Passwords[p.Username] = t[:4] + "-" + t[4:8] + "-" + t[8:12]
+		if w.state.Passwords[p.Username] == "" { // in a folder of before they came, too
+			// Sixty bits, in groups that a person can copy from one screen to another.
+			t := strings.ToLower(rand.Text())
+			w.state.Passwords[p.Username], found = t[:4]+"-"+t[4:8]+"-"+t[8:12], false
+		}
+	}
+	if found {
+		return nil
 	}
 	return f.Save(w.state)
 }

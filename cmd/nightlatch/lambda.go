@@ -108,7 +108,7 @@ func newNotify(c *config.Config, env func(string) string, client *http.Client) (
 }
 
 func newFront(c *config.Config, keeper *latch.Keeper, client *http.Client, log *slog.Logger) (http.Handler, error) {
-	alb, err := signin.NewALB(signin.ALBConfig{ARN: c.ALB.ARN, ClientID: c.ALB.ClientID, Issuer: c.ALB.Issuer, Region: c.Region, Client: client, Log: log})
+	alb, err := signin.NewALB(signin.ALBConfig{ARN: c.ALB.ARN, ClientID: c.ALB.ClientID, Issuer: c.ALB.Issuer, Region: c.Region, GroupsClaim: c.ALB.GroupsClaim, Client: client, Log: log})
 	if err != nil {
 		return nil, err
 	}

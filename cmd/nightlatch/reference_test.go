@@ -41,10 +41,16 @@ func reference(root *cobra.Command) string {
 	fmt.Fprintf(&b, "# The command line\n\n<!-- Made from the commands' help by: go test ./cmd/nightlatch -run TestReference -update -->\n\n%s\n\n", root.Long)
 	fmt.Fprintf(&b, "Results are on stdout, talk on stderr. `nightlatch completion --help` says how a shell completes verbs, endpoints and times.\n")
 	for _, c := range root.Commands() {
-		if c.GroupID != groupEndpoints {
+		if c.GroupID == "" {
 			continue
 		}
-		fmt.Fprintf(&b, "\n## nightlatch %s\n\n%s\n\n```\n%s\n\nExamples:\n%s\n\nFlags:\n%s```\n", c.Name(), c.Long, c.UseLine(), c.Example, c.LocalFlags().FlagUsages())
+		verbs := []*cobra.Command{c}
+		if c.HasSubCommands() {
+			verbs = c.Commands()
+		}
+		for _, c := range verbs {
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n\nExamples:\n%s\n\nFlags:\n%s```\n", c.CommandPath(), c.Long, c.UseLine(), c.Example, c.LocalFlags().FlagUsages())
+		}
 	}
 	for _, c := range helpTopics() {
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s\n```\n", c.Short, c.Long)
@@ -55,8 +61,10 @@ func reference(root *cobra.Command) string {
 // TestEveryKeyIsDocumented: what --json prints has the keys that "nightlatch help json" lists, and no others.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	status, rest, ok1 := strings.Cut(topicJSON, "\nopen, extend, ")
-	endpoint, why, ok2 := strings.Cut(rest, "\nwhy:\n")
-	if !ok1 || !ok2 {
+	endpoint, rest, ok2 := strings.Cut(rest, "\nwhy:\n")
+	why, rest, ok3 := strings.Cut(rest, "\naccess explain:\n")
+	explain, test, ok4 := strings.Cut(rest, "\naccess test:\n")
+	if !ok1 || !ok2 || !ok3 || !ok4 {
 		t.Fatal("the topic has other sections than this test knows")
 	}
 	words := regexp.MustCompile(`[A-Za-z]+`)
@@ -65,9 +73,11 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		own, all string // its section, and those that it refers to
 		of       reflect.Type
 	}{
-		"status": {status, status + endpoint, reflect.TypeFor[statusJSON]()},
-		"open":   {endpoint, endpoint, reflect.TypeFor[web.Status]()},
-		"why":    {why, topicJSON, reflect.TypeFor[whyJSON]()},
+		"status":         {status, status + endpoint, reflect.TypeFor[statusJSON]()},
+		"open":           {endpoint, endpoint, reflect.TypeFor[web.Status]()},
+		"why":            {why, status + endpoint + why, reflect.TypeFor[whyJSON]()},
+		"access explain": {explain, explain, reflect.TypeFor[explainJSON]()},
+		"access test":    {test, explain + test, reflect.TypeFor[accessTestJSON]()},
 	} {
 		said := words.FindAllString(tt.all, -1)
 		for _, k := range keys(tt.of, true) {

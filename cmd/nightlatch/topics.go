@@ -8,14 +8,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
 // helpTopics are what "nightlatch help TOPIC" says beside the verbs.
 func helpTopics() []*cobra.Command {
 	return []*cobra.Command{
+		{Use: "access-rules", Short: "How the configuration says who may do what", Long: topicAccessRules},
+		{Use: "access-cases", Short: "What access test reads", Long: topicAccessCases},
 		{Use: "exit-codes", Short: "What the exit code says", Long: topicExitCodes},
-		{Use: "json", Short: "What --json prints", Long: topicJSON + codeList("reason", latch.Codes) + codeList("cause", latch.CauseCodes) + codeList("difference", latch.DifferenceCodes)},
+		{Use: "json", Short: "What --json prints", Long: topicJSON + codeList("reason", latch.Codes) + codeList("cause", latch.CauseCodes) + codeList("difference", latch.DifferenceCodes) + codeList("decision", access.Codes)},
 	}
 }
 
@@ -28,11 +31,89 @@ func codeList[C ~string](of string, codes []C) string {
 	return fmt.Sprintf("\n\nThe codes of a %s:\n\n  %s", of, strings.Join(all, "\n  "))
 }
 
+const topicAccessRules = `Without access: in nightlatch.yaml, whoever is signed in may see, open and extend on every endpoint, and nobody may end
+others' leases or administer. With rules, what no rule allows is denied, and one rule that denies is enough:
+
+  access:
+    contact: IT service desk, it@example.com
+    groups:
+      vpn-users: S-1-5-21-1004336348-1177238915-682003330-1121
+      suspended: S-1-5-21-1004336348-1177238915-682003330-1130
+    people:
+      lee: 8d6c7b5a-0000-4000-8000-1234567890ab
+    rules:
+      - name: staff
+        allow: [see, open, extend]
+        groups: [vpn-users]
+        endpoints: [office]
+        longest: 4h
+        hours: {windows: [{days: mon-fri, from: "08:00", to: "19:00"}], time_zone: Europe/Berlin}
+        reason: required
+      - {name: operators, allow: [see, open, extend, end-others, administer], people: [lee]}
+      - {name: no-entry, deny: [see, open, extend, end-others, administer], groups: [suspended]}
+
+  contact      whom a person may ask who is refused
+  groups       a label for each group, and the group as the issuer sends it. IAM Identity Center sends an Active Directory's
+               as SIDs, which Get-ADGroup shows. It is compared byte by byte, as subjects are.
+  people       a label for each person, and their stable subject, which the audit shows. E-mail addresses decide nothing.
+  rules        each with
+
+  name         that refusals and the audit show
+  allow, deny  one of the two, a list of
+                 see         look at an endpoint
+                 open        open it, or join those who use it
+                 extend      extend one's own lease
+                 end-others  end other people's leases
+                 administer  the administrators' page: extend for others, pause, close, open outside the rules, the audit
+               None brings another with it. To end one's own lease needs no rule.
+  everyone     true: whoever is signed in; or
+  groups, people
+               those who are in one of the groups, or one of the people, by label
+  endpoints    by name; left out: all
+  longest      the longest lease. lease.max of the endpoint binds everybody all the same.
+  hours        when the rule is in force, by the clock of a place; left out: always
+  reason       required: whoever opens says why
+
+Of several rules that allow, the one that gives the longest lease decides; of equally long ones, one that asks for no
+reason; then the first.
+
+The groups are read from the claim that signin.alb.groups_claim names (custom:groups). A user pool keeps at most 2,048
+characters of it, about thirty SIDs. A list that is longer, cut off, or not to be read proves nothing: no rule that allows
+groups applies, and every rule that denies groups does. So send few groups, those that rules are about.`
+
+const topicAccessCases = `nightlatch access test reads a file of cases:
+
+  cases:
+    - name: users open by day
+      groups: [vpn-users]
+      endpoint: office
+      action: open
+      at: 2026-11-23 09:00
+      want: allowed
+      rule: staff
+    - {person: lee, endpoint: office, action: administer, want: allowed}
+    - {groups: [vpn-users], endpoint: office, action: open, at: 2026-11-23 23:00, want: denied, code: denied.hours}
+
+  name        what the case is about; may be left out
+  person      who asks, by a label of access.people; or
+  subject     by their stable subject; without either it is somebody whom no rule names
+  groups      that they are in: labels of access.groups, or SIDs
+  groups_cut  true: the list of groups is not whole
+  endpoint    its name
+  action      see, open, extend, end-others or administer
+  at          when, as 2026-11-23 09:00 by the endpoint's time zone, or RFC 3339; may be left out where no hours matter
+  want        allowed, or denied
+  code, rule  the code of the decision, and the rule that decides; may be left out
+
+nightlatch help json lists the codes.`
+
 const topicExitCodes = `The exit code says how a command ended:
 
   0  done; open --wait: it can be used
-  1  failed: AWS refused, the credentials are missing or may not, the configuration has faults
-  2  usage: the command line cannot be meant, or names an endpoint or a file that is not there
+  1  failed: AWS refused, the credentials are missing or may not, the configuration has faults; access test: a case ends
+     otherwise than it should
+  2  usage: the command line cannot be meant, or names an endpoint or a file that is not there; access test: the cases
+     have faults
   3  refused by policy or by the state: outside hours, closed by an operator, only observed, no lease, no reason, too long
   4  AWS, or what Nightlatch keeps there, cannot be reached or asks to slow down: try again
   5  open --wait ended before it could be used: it failed, is stuck, or you stopped waiting; your lease may live on
@@ -88,4 +169,21 @@ why:
   differences  as with status --drift
   past         {phase, samples, halfSeconds, mostSeconds, allSeconds} each: half of all took no longer, nine in ten, all
   audit        {at, id, endpoint, subject, name, action, why, before, after, source, requestId} each, the newest first
-  unanswered   why AWS could not be asked`
+  unanswered   why AWS could not be asked
+
+access explain:
+
+  subject      who asks; a label is resolved
+  groups       that they are in, as the issuer sends them
+  groupsCut    the list is not whole
+  endpoint, action, at
+               what they ask for, and when
+  rules        {rule, effect, match, by, next, text} each, in the order of the file: how each was weighed; effect is allow
+               or deny, match is other.action, other.endpoint, other.people, groups.cut, hours or applies, and next is when
+               its hours begin
+  decision     {allowed, code, rule, longestSeconds, reasonRequired, from, contact, text}: from is when it would be allowed
+
+access test:
+
+  cases        {name, line, passed, want, rules, decision} each, rules and decision as above
+  failed       how many did not pass`

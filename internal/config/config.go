@@ -1,5 +1,6 @@
-// Package config reads nightlatch.yaml. It is strict: every unknown key, wrong type and missing value is reported, all
-// at once, each with its line and, where a key looks misspelt, with the one that was probably meant.
+// Package config reads nightlatch.yaml, and the cases that its access rules are tested with. It is strict: every unknown
+// key, wrong type and missing value is reported, all at once, each with its line and, where a key looks misspelt, with the
+// one that was probably meant.
 package config
 
 import (
@@ -19,6 +20,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -30,7 +32,10 @@ type Config struct {
 	// BeatFor is how long one beat may go on looking; shorter than the schedule's minute and the function's time-out.
 	BeatFor time.Duration
 	// Notify says how people are told who have no page open; nil: they are not.
-	Notify    *Notify
+	Notify *Notify
+	// Access are the rules of who may do what; nil: the default rule. Contact is whom a person may ask who is refused.
+	Access    *access.Rules
+	Contact   string
 	Endpoints []Endpoint
 }
 
@@ -45,6 +50,8 @@ type ALB struct {
 	LogoutURL string
 	// SignInOrigins are the origins whose pages lead here at the end of a sign-in.
 	SignInOrigins []string
+	// GroupsClaim is the claim of the load balancer's token that holds a person's groups.
+	GroupsClaim string
 }
 
 // Deadman says in which group the one-shot schedules are made and which role they act as. Both are in the endpoint's
@@ -69,14 +76,15 @@ type Endpoint struct {
 // The types below are the file's shape; their names are what the YAML decoder's messages mention.
 
 type file struct {
-	Region    string     `yaml:"region"`
-	Table     string     `yaml:"table"`
-	Rehearsal bool       `yaml:"rehearsal"`
-	SignIn    signIn     `yaml:"signin"`
-	Deadman   deadman    `yaml:"deadman"`
-	Beat      beat       `yaml:"beat"`
-	Notify    *notify    `yaml:"notify"`
-	Endpoints []endpoint `yaml:"endpoints"`
+	Region    string       `yaml:"region"`
+	Table     string       `yaml:"table"`
+	Rehearsal bool         `yaml:"rehearsal"`
+	SignIn    signIn       `yaml:"signin"`
+	Deadman   deadman      `yaml:"deadman"`
+	Beat      beat         `yaml:"beat"`
+	Notify    *notify      `yaml:"notify"`
+	Access    *accessRules `yaml:"access"`
+	Endpoints []endpoint   `yaml:"endpoints"`
 }
 
 type signIn struct {
@@ -89,6 +97,7 @@ type alb struct {
 	Issuer        string   `yaml:"issuer"`
 	LogoutURL     string   `yaml:"logout_url"`
 	SignInOrigins []string `yaml:"sign_in_origins"`
+	GroupsClaim   string   `yaml:"groups_claim"`
 }
 
 type deadman struct {
@@ -187,9 +196,19 @@ func (d *duration) UnmarshalYAML(n *yaml.Node) error {
 // Parse checks raw, which name is given to in messages. The error joins every fault that was found.
 func Parse(name string, raw []byte) (*Config, error) {
 	var f file
+	c, err := decode(name, raw, &f)
+	if err != nil {
+		return nil, err
+	}
+	out := c.config(f)
+	return out, errors.Join(c.faults...)
+}
+
+// decode reads raw into a file's shape, as strictly as YAML can be read, and returns what further faults are told with.
+func decode(name string, raw []byte, into any) (*checker, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
-	err := dec.Decode(&f)
+	err := dec.Decode(into)
 	if errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: is empty", name)
 	}
@@ -206,9 +225,9 @@ func Parse(name string, raw []byte) (*Config, error) {
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: has a second document after \"---\"; only one is read", name)
 	}
-	c := &checker{name: name, lines: lines(raw)}
-	out := c.config(f)
-	return out, errors.Join(c.faults...)
+	c := &checker{name: name}
+	c.lines, c.empty = lines(raw)
+	return c, nil
 }
 
 var unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type config\.(\w+)$`)
@@ -221,18 +240,23 @@ func plain(e string) string {
 		return line + ": " + strings.ReplaceAll(what, "!!", "")
 	}
 	var keys []string
-	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, notify{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{}} {
+	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, notify{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{},
+		accessRules{}, accessRule{}, accessHours{}, casesFile{}, accessCase{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
 				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
 			}
 		}
 	}
-	nearest := slices.MinFunc(keys, func(a, b string) int { return cmp.Compare(distance(a, m[2]), distance(b, m[2])) })
-	if distance(nearest, m[2]) <= 2 {
-		return fmt.Sprintf("%s: unknown key %q: did you mean %q?", m[1], m[2], nearest)
+	if near := nearest(m[2], keys); distance(near, m[2]) <= 2 {
+		return fmt.Sprintf("%s: unknown key %q: did you mean %q?", m[1], m[2], near)
 	}
 	return fmt.Sprintf("%s: unknown key %q: here belong %s", m[1], m[2], strings.Join(keys, ", "))
+}
+
+// nearest is the one of some names that is most like another.
+func nearest(name string, known []string) string {
+	return slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
 }
 
 // distance counts the single-character changes between two keys (Levenshtein).
@@ -255,12 +279,12 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// lines maps each dotted path of the file, "endpoints.0.subnets", to its line.
-func lines(raw []byte) map[string]int {
-	out := map[string]int{}
+// lines maps each dotted path of the file, "endpoints.0.subnets", to its line. Empty are those without a value.
+func lines(raw []byte) (out map[string]int, empty []string) {
+	out = map[string]int{}
 	var doc yaml.Node
 	if yaml.Unmarshal(raw, &doc) != nil || len(doc.Content) == 0 {
-		return out
+		return out, nil
 	}
 	var walk func(path string, n *yaml.Node)
 	walk = func(path string, n *yaml.Node) {
@@ -277,15 +301,20 @@ func lines(raw []byte) map[string]int {
 				out[p] = x.Line
 				walk(p, x)
 			}
+		case yaml.ScalarNode:
+			if n.Tag == "!!null" {
+				empty = append(empty, path)
+			}
 		}
 	}
 	walk("", doc.Content[0])
-	return out
+	return out, empty
 }
 
 type checker struct {
 	name   string
 	lines  map[string]int
+	empty  []string
 	faults []error
 }
 
@@ -322,6 +351,7 @@ var (
 	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`)
 	externalForm = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`) // AssumeRole's (STS API Reference)
+	claimForm    = regexp.MustCompile(`^[!-~]{1,128}$`)
 	nameForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	endpointForm = regexp.MustCompile(`^cvpn-endpoint-[0-9a-f]+$`)
 	sgForm       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
@@ -333,7 +363,7 @@ const idleLeast = 15 * time.Minute
 
 func (c *checker) config(f file) *Config {
 	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For),
-		ALB: ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins}}
+		ALB: ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins, cmp.Or(f.SignIn.ALB.GroupsClaim, defaultGroupsClaim)}}
 	c.require("region", f.Region, regionForm, "an AWS Region, like eu-central-1")
 	c.require("table", f.Table, tableForm, "a DynamoDB table's name")
 	c.require("signin.alb.arn", f.SignIn.ALB.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
@@ -347,6 +377,7 @@ func (c *checker) config(f file) *Config {
 			c.fault(fmt.Sprintf("signin.alb.sign_in_origins.%d", i), "%q is not an origin, like https://example.awsapps.com", o)
 		}
 	}
+	c.groupsClaim("signin.alb.groups_claim", out.ALB.GroupsClaim)
 	if out.BeatFor == 0 {
 		out.BeatFor = 50 * time.Second
 	}
@@ -379,6 +410,9 @@ func (c *checker) config(f file) *Config {
 			c.fault(path+".idle.after", "is shorter than %v: how fresh AWS's traffic counters are is not documented, and people at work would be cut off (rehearsal: true allows it)", idleLeast)
 		}
 		out.Endpoints = append(out.Endpoints, made)
+	}
+	if out.Access = c.access(f.Access, out.Endpoints); f.Access != nil {
+		out.Contact = f.Access.Contact
 	}
 	return out
 }

@@ -2,10 +2,12 @@ package config_test
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
@@ -184,11 +186,30 @@ func TestEndpointByName(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+// FuzzConfig: whatever the file, an answer or faults, never a panic; and what is accepted can be decided by.
+func FuzzConfig(f *testing.F) {
 	f.Add([]byte(good + spokes))
+	f.Add([]byte(good + rules))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if c, err := config.Parse("fuzz.yaml", raw); err == nil && len(c.Endpoints) == 0 {
+		c, err := config.Parse("fuzz.yaml", raw)
+		if err != nil {
+			return
+		}
+		if len(c.Endpoints) == 0 {
 			t.Error("a configuration without endpoints was accepted")
+		}
+		for _, e := range c.Endpoints {
+			for _, a := range access.Actions {
+				for _, groups := range [][]string{nil, {"a", usersSID}} {
+					q := access.Request{Who: access.Identity{Principal: latch.Principal{Subject: "x"}, Groups: groups}, Endpoint: e.Name, Action: a, At: time.Unix(1_800_000_000, 0)}
+					whole := c.Access.Decide(q)
+					q.Who.GroupsCut = true
+					cut := c.Access.Decide(q)
+					if !slices.Contains(access.Codes, whole.Code) || !slices.Contains(access.Codes, cut.Code) || cut.Allowed && !whole.Allowed && groups == nil {
+						t.Errorf("%s %s: %+v, with a list that is cut %+v", e.Name, a, whole, cut)
+					}
+				}
+			}
 		}
 	})
 }

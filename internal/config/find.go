@@ -1,9 +1,7 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -17,9 +15,8 @@ func (c *Config) Endpoint(name string) (Endpoint, error) {
 		}
 		names = append(names, e.Name)
 	}
-	nearest := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(a, name), distance(b, name)) })
-	if distance(nearest, name) <= 2 {
-		return Endpoint{}, fmt.Errorf("there is no endpoint %q: did you mean %s? There are: %s", name, nearest, strings.Join(names, ", "))
+	if near := nearest(name, names); distance(near, name) <= 2 {
+		return Endpoint{}, fmt.Errorf("there is no endpoint %q: did you mean %s? There are: %s", name, near, strings.Join(names, ", "))
 	}
 	return Endpoint{}, fmt.Errorf("there is no endpoint %q. There are: %s", name, strings.Join(names, ", "))
 }

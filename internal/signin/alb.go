@@ -53,20 +53,23 @@ const (
 	maxSubject = 256
 )
 
-// ALBConfig says whose tokens are good. Every field is required.
+// ALBConfig says whose tokens are good. Every field is required but GroupsClaim.
 type ALBConfig struct {
 	ARN      string // of the load balancer, whole: arn:aws:elasticloadbalancing:…:loadbalancer/app/name/id
 	ClientID string // of the user pool's app client that the listener signs in with
 	Issuer   string // of the user pool: https://cognito-idp.<Region>.amazonaws.com/<pool id>
 	Region   string // where the load balancer is; the key server's address follows from it and from nothing else
-	Client   *http.Client
-	Log      *slog.Logger
+	// GroupsClaim is the claim that holds a person's groups, "custom:groups"; empty: they are not read, and nobody has any.
+	// It must be one that userInfo has: the token's claims are userInfo's, and "cognito:groups" is not among them.
+	GroupsClaim string
+	Client      *http.Client
+	Log         *slog.Logger
 }
 
 // ALB verifies the tokens of one load balancer. It is safe for concurrent use.
 type ALB struct {
-	arn, clientID, issuer string
-	keys                  *keyring
+	arn, clientID, issuer, groups string
+	keys                          *keyring
 }
 
 var (
@@ -102,7 +105,7 @@ func NewALB(c ALBConfig) (*ALB, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return &ALB{c.ARN, c.ClientID, c.Issuer, newKeyring(keyURL(c.Region), c.Client, c.Log)}, nil
+	return &ALB{c.ARN, c.ClientID, c.Issuer, c.GroupsClaim, newKeyring(keyURL(c.Region), c.Client, c.Log)}, nil
 }
 
 // Authenticate says who sent r. The error is one of this package's, with the reason in its chain.
@@ -219,7 +222,11 @@ func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 	if name == "" {
 		name = display(p.userName())
 	}
-	return access.Identity{Principal: latch.Principal{Subject: latch.Subject(sub), Issuer: a.issuer, Name: name, Email: email}}, nil
+	who := access.Identity{Principal: latch.Principal{Subject: latch.Subject(sub), Issuer: a.issuer, Name: name, Email: email}}
+	if a.groups != "" {
+		who.Groups, who.GroupsCut = ParseGroups(p[a.groups])
+	}
+	return who, nil
 }
 
 // claims is a JSON object whose names are matched exactly; encoding/json's structs would match them in any case.

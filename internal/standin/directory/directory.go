@@ -62,7 +62,7 @@ type Group struct {
 	Members []string
 }
 
-// Config describes the domain. Users and Groups are fixtures, used when StateFile holds no directory yet.
+// Config describes the domain. Users and Groups are fixtures: those that StateFile does not hold yet are made.
 type Config struct {
 	Domain string // DNS name, for example corp.example
 	Users  []User
@@ -169,18 +169,25 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	users := cfg.Users
 	if !found {
-		if err := s.fill(cfg); err != nil {
-			return nil, err
+		s.state = state{Domain: strings.ToLower(cfg.Domain), NextRID: 1103}
+		for i := range s.state.SID {
+			s.state.SID[i] = binary.LittleEndian.Uint32(random(4))
 		}
+		users = append([]User{{Username: cfg.ServiceAccount, Password: cfg.ServicePassword}}, users...)
 	}
 	if !strings.EqualFold(s.state.Domain, cfg.Domain) {
 		return nil, fmt.Errorf("directory: the state file %s holds the domain %s, the configuration says %s: move the file away to start afresh", cfg.StateFile, s.state.Domain, cfg.Domain)
 	}
+	if err := s.add(users, cfg.Groups, cfg.Iterations); err != nil {
+		return nil, err
+	}
 	service := s.account(cfg.ServiceAccount)
-	if service == nil || !service.Service {
+	if service == nil || found && !service.Service {
 		return nil, fmt.Errorf("directory: the state file %s has no service account %s: move the file away to start afresh", cfg.StateFile, cfg.ServiceAccount)
 	}
+	service.Service = true
 	if !service.verify(cfg.ServicePassword) {
 		if err := service.setPassword(cfg.ServicePassword, service.Iterations); err != nil {
 			return nil, err
@@ -189,19 +196,26 @@ func New(cfg Config) (*Server, error) {
 	return s, s.file.Save(s.state)
 }
 
-// fill makes a new domain from the fixtures.
-func (s *Server) fill(cfg Config) error {
+// add makes the fixtures that the directory lacks: all of them in a new one, and those that are new in one that an earlier
+// program made. Who is there stays as they are; groups that are there get new members only.
+func (s *Server) add(users []User, groups []Group, iterations int) error {
 	now := time.Now().UTC()
-	s.state = state{Domain: strings.ToLower(cfg.Domain), NextRID: 1103}
-	for i := range s.state.SID {
-		s.state.SID[i] = binary.LittleEndian.Uint32(random(4))
+	// One namespace: AD wants sAMAccountName unique among users and groups, and a DN is unique by nature.
+	names, made := map[string]bool{}, map[string]bool{}
+	for i := range s.state.Accounts {
+		a := &s.state.Accounts[i]
+		names["name "+strings.ToLower(a.Name)], names["cn "+strings.ToLower(a.commonName())] = true, true
 	}
-	users := append([]User{{Username: cfg.ServiceAccount, Password: cfg.ServicePassword}}, cfg.Users...)
-	names := map[string]bool{}
-	for i, u := range users {
+	for _, g := range s.state.Groups {
+		names["name "+strings.ToLower(g.Name)] = true
+	}
+	for _, u := range users {
+		if s.account(u.Username) != nil && !made[strings.ToLower(u.Username)] {
+			continue
+		}
 		a := account{
 			Name: u.Username, GivenName: u.GivenName, Initials: u.Initials, Surname: u.Surname, Email: u.Email,
-			PasswordSet: now, Disabled: u.Disabled, Held: u.Locked, Service: i == 0,
+			PasswordSet: now, Disabled: u.Disabled, Held: u.Locked,
 			GUID: random(16), RID: s.rid(), Created: now,
 		}
 		switch {
@@ -225,30 +239,37 @@ func (s *Server) fill(cfg Config) error {
 		if u.Password == "" {
 			return fmt.Errorf("directory: user %q has no password", u.Username)
 		}
-		if err := a.setPassword(u.Password, cmp.Or(cfg.Iterations, defaultIterations)); err != nil {
+		if err := a.setPassword(u.Password, cmp.Or(iterations, defaultIterations)); err != nil {
 			return err
 		}
-		// One namespace: AD wants sAMAccountName unique among users and groups, and a DN is unique by nature.
 		for _, key := range []string{"name " + strings.ToLower(a.Name), "cn " + strings.ToLower(a.commonName())} {
 			if a.Name == "" || names[key] {
 				return fmt.Errorf("directory: %s is missing or used twice", strings.TrimSpace(key))
 			}
 			names[key] = true
 		}
+		made[strings.ToLower(a.Name)] = true
 		s.state.Accounts = append(s.state.Accounts, a)
 	}
-	for _, g := range cfg.Groups {
+	for _, g := range groups {
+		if s.group(g.Name) != nil && !made[strings.ToLower(g.Name)] {
+			continue
+		}
 		key := "name " + strings.ToLower(g.Name)
 		if g.Name == "" || names[key] {
 			return fmt.Errorf("directory: %s is missing or used twice", strings.TrimSpace(key))
 		}
-		names[key] = true
-		s.state.Groups = append(s.state.Groups, group{Name: g.Name, Members: g.Members, GUID: random(16), RID: s.rid(), Created: now})
+		names[key], made[strings.ToLower(g.Name)] = true, true
+		s.state.Groups = append(s.state.Groups, group{Name: g.Name, Members: slices.Clone(g.Members), GUID: random(16), RID: s.rid(), Created: now})
 	}
-	for _, g := range s.state.Groups {
-		for _, m := range g.Members {
+	for _, fixture := range groups {
+		g := s.group(fixture.Name)
+		for _, m := range fixture.Members {
 			if !names["name "+strings.ToLower(m)] {
 				return fmt.Errorf("directory: group %s has a member %q that does not exist", g.Name, m)
+			}
+			if made[strings.ToLower(m)] && !slices.ContainsFunc(g.Members, func(other string) bool { return strings.EqualFold(other, m) }) {
+				g.Members = append(g.Members, m)
 			}
 		}
 	}
@@ -305,19 +326,36 @@ func (s *Server) SetMember(groupName, member string, in bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	same := func(other string) bool { return strings.EqualFold(other, member) }
-	isGroup := func(name string) func(group) bool {
-		return func(g group) bool { return strings.EqualFold(g.Name, name) }
-	}
-	i := slices.IndexFunc(s.state.Groups, isGroup(groupName))
-	if i < 0 || s.account(member) == nil && !slices.ContainsFunc(s.state.Groups, isGroup(member)) {
+	g := s.group(groupName)
+	if g == nil || s.account(member) == nil && s.group(member) == nil {
 		return fmt.Errorf("directory: no group %q, or nobody %q", groupName, member)
 	}
-	g := &s.state.Groups[i]
 	g.Members = slices.DeleteFunc(slices.Clone(g.Members), same)
 	if in {
 		g.Members = append(g.Members, member)
 	}
 	return s.file.Save(s.state)
+}
+
+// SID is a group's security identifier, as people write it: S-1-5-21-…. A group keeps it for as long as it is there.
+func (s *Server) SID(groupName string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group(groupName)
+	if g == nil {
+		return "", fmt.Errorf("directory: no group %q", groupName)
+	}
+	return sidText(s.sid(g.RID)), nil
+}
+
+// group finds by sAMAccountName.
+func (s *Server) group(name string) *group {
+	for i := range s.state.Groups {
+		if strings.EqualFold(s.state.Groups[i].Name, name) {
+			return &s.state.Groups[i]
+		}
+	}
+	return nil
 }
 
 // account finds by sAMAccountName.

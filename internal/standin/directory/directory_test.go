@@ -474,6 +474,51 @@ func TestState(t *testing.T) {
 	}
 }
 
+// A program that knows more people than the one that made the directory adds them, and leaves the others as they are.
+func TestFixturesThatAreNew(t *testing.T) {
+	cfg := config()
+	cfg.StateFile = filepath.Join(t.TempDir(), "directory.json")
+	s := newServer(t, cfg)
+	if err := errors.Join(s.SetDisabled("bob", true), s.SetMember("VPN Users", "bob", false)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.SID("vpn users")
+	if err != nil || !strings.HasPrefix(before, "S-1-5-21-") {
+		t.Fatalf("the SID of VPN Users: %q, %v", before, err)
+	}
+	cfg.Users[0].Password = "another-Passw0rd"
+	cfg.Users = append(cfg.Users, User{Username: "olivia", Password: "olivia-Passw0rd", GivenName: "Olivia", Surname: "Park"})
+	cfg.Groups[0].Members = append(cfg.Groups[0].Members, "olivia", "VPN Operators")
+	cfg.Groups = append(cfg.Groups, Group{Name: "VPN Operators", Members: []string{"olivia"}})
+	for range 2 { // and once they are there, they are there
+		s = newServer(t, cfg)
+		for as, tc := range map[string]struct{ password, want string }{
+			"olivia@corp.example": {"olivia-Passw0rd", ""},
+			"alice@corp.example":  {"alice-Passw0rd", ""},
+			"bob@corp.example":    {"bob-Passw0rd", accountDisabled},
+		} {
+			if _, got := s.authenticate(as, tc.password); got != tc.want {
+				t.Errorf("%s: got %q, want %q", as, got, tc.want)
+			}
+		}
+		if got := s.group("VPN Users").Members; !slices.Equal(got, []string{"Engineering", "olivia", "VPN Operators"}) {
+			t.Errorf("VPN Users: got %q: bob was taken out, olivia and the operators are new", got)
+		}
+		after, err1 := s.SID("VPN Users")
+		operators, err2 := s.SID("VPN Operators")
+		if err := errors.Join(err1, err2); err != nil || after != before || operators == before || len(s.Accounts()) != 8 {
+			t.Errorf("SIDs: %s was %s, operators %s; %d accounts; %v", after, before, operators, len(s.Accounts()), err)
+		}
+	}
+	if _, err := s.SID("nobody"); err == nil {
+		t.Error("a group that is not there has a SID")
+	}
+	cfg.Users = append(cfg.Users, User{Username: "Engineering", Password: "x-Passw0rd"})
+	if _, err := New(cfg); err == nil {
+		t.Error("a new user has a group's name")
+	}
+}
+
 func TestBadConfig(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"no password":      func(c *Config) { c.Users[0].Password = "" },
