@@ -42,18 +42,22 @@ var imports = []struct {
 		"the shape of the SDK's failures, which the adapters share; it knows none of them"},
 	{"internal/clientvpn", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/sigv4",
 		"adapters know the domain and not each other: one can be replaced without reading the rest"},
-	{"internal/store", "internal/access internal/latch internal/awserr", "internal/latch/latchtest internal/standin/dynamodb internal/standin/sigv4",
+	{"internal/store", "internal/access internal/latch internal/awserr", "internal/access/accesstest internal/latch/latchtest internal/standin/dynamodb internal/standin/sigv4",
 		"as clientvpn"},
 	{"internal/deadman", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
 		"as clientvpn"},
-	{"internal/notify", "internal/latch", "",
+	{"internal/notify", "internal/latch internal/secret", "",
 		"as clientvpn"},
 	{"internal/role", "internal/awserr", "internal/latch internal/latch/latchtest internal/standin/sts internal/standin/sigv4",
 		"as clientvpn; what it gives is the SDK's, and the domain knows nothing of credentials"},
 	{"internal/access", "internal/latch", "",
 		"domain, as latch: it decides by what it is told, and reads nothing"},
-	{"internal/signin", "internal/access internal/latch", "",
+	{"internal/access/accesstest", "internal/access internal/latch", "",
+		"as latchtest: the suite judges every store alike"},
+	{"internal/signin", "internal/access internal/latch internal/secret", "internal/access/accesstest",
 		"as clientvpn"},
+	{"internal/secret", "", "",
+		"a text that does not tell itself, whoever has it"},
 	{"internal/config", "internal/access internal/latch", "",
 		"the file's words become the domain's policy; what is built from it is cmd's business"},
 	{"internal/web", "internal/access internal/latch internal/signin", "",
@@ -74,14 +78,15 @@ var imports = []struct {
 	{"internal/standin/directory", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
 	{"internal/standin/dynamodb", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/ec2", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
+	{"internal/standin/httpapi", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/identitycenter", "internal/standin/statefile internal/standin/switches", "internal/standin/directory", "as alb"},
 	{"internal/standin/lambda", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/signin internal/store internal/web " +
+	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
-		"internal/standin/ec2 internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
+		"internal/standin/ec2 internal/standin/httpapi internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
 }
@@ -116,6 +121,10 @@ var outside = []struct {
 		"scripts specify the command line"},
 	{"github.com/spf13/cobra", "cmd/nightlatch", "",
 		"the command line's, and not in the Lambda build"},
+	{"github.com/coreos/go-oidc", "internal/signin", "internal/standin/cognito",
+		"signing in is one package's; the stand-in's tests use it as a client that nobody here wrote"},
+	{"golang.org/x/oauth2", "internal/signin", "internal/standin/cognito",
+		"go-oidc's other half"},
 	{"github.com/crewjam/saml", "internal/standin/cognito", "internal/standin/identitycenter",
 		"the product speaks no SAML: Cognito does"},
 	{"github.com/go-ldap/ldap/v3", "internal/standin/identitycenter", "internal/standin/directory",
@@ -126,6 +135,7 @@ var outside = []struct {
 var standardOnly = map[string]string{
 	"internal/latch":             "it must be readable and testable with Go alone",
 	"internal/access":            "as latch",
+	"internal/access/accesstest": "as latch",
 	"internal/latch/latchtest":   "as latch",
 	"internal/latch/mutate":      "as latch",
 	"internal/check":             "it must start on a machine that has Go and git and no module yet",
@@ -139,7 +149,7 @@ var standardOnly = map[string]string{
 // command line or deployment code in it would be attack surface and cold start for nothing.
 var lambdaBuild = []string{
 	"cmd/nightlatch", "internal/access", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/role",
-	"internal/signin", "internal/store", "internal/web",
+	"internal/secret", "internal/signin", "internal/store", "internal/web",
 	"github.com/aws/aws-lambda-go", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/credentials",
 	"github.com/aws/aws-sdk-go-v2/internal/configsources", "github.com/aws/aws-sdk-go-v2/internal/endpoints/v2",
 	"github.com/aws/aws-sdk-go-v2/internal/v4a", // STS's client brings it
@@ -147,6 +157,7 @@ var lambdaBuild = []string{
 	"github.com/aws/aws-sdk-go-v2/service/sts",
 	"github.com/aws/aws-sdk-go-v2/service/internal/accept-encoding", "github.com/aws/aws-sdk-go-v2/service/internal/endpoint-discovery",
 	"github.com/aws/aws-sdk-go-v2/service/internal/presigned-url", "github.com/aws/smithy-go", "go.yaml.in/yaml/v3", "golang.org/x/sync", "golang.org/x/text",
+	"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", // signing in at an issuer
 }
 
 // pins are versions that must not go back, whatever else selects a lower one.

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestStoreOverDynalite runs the store's conformance suite over a DynamoDB that nobody here wrote. By itself the test is
-// skipped where none is named.
+// TestStoreOverDynalite runs the store's conformance suites, about endpoints and about people, over a DynamoDB that nobody
+// here wrote. By themselves they are skipped where none is named.
 func TestStoreOverDynalite(t *testing.T) {
 	t.Parallel()
 	node := tool(t, "node", "Debian: apt-get install nodejs")
@@ -30,11 +30,13 @@ func TestStoreOverDynalite(t *testing.T) {
 	}()
 	port, err := bufio.NewReader(out).ReadString('\n')
 	must(t, err, "read its port")
-	c := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run=^TestStoreOverAnEmulator$", "./internal/store")
+	c := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-run=^Test(Store|People)OverAnEmulator$", "./internal/store")
 	c.Dir = ".."
 	c.Env = append(os.Environ(), "NIGHTLATCH_DYNAMODB_URL=http://127.0.0.1:"+strings.TrimSpace(port))
 	said, err := c.CombinedOutput()
-	if err != nil || !bytes.Contains(said, []byte("--- PASS: TestStoreOverAnEmulator")) {
-		t.Errorf("%v\n%s", err, said)
+	for _, suite := range []string{"TestStoreOverAnEmulator", "TestPeopleOverAnEmulator"} {
+		if err != nil || !bytes.Contains(said, []byte("--- PASS: "+suite)) {
+			t.Errorf("%s: %v\n%s", suite, err, said)
+		}
 	}
 }

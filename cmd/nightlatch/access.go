@@ -20,13 +20,12 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-const groupAccess = "access"
-
 // accessCommand has the commands about who may do what.
 func accessCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Command {
-	c := &cobra.Command{Use: "access", Short: "Test the access rules, and explain what they decide", GroupID: groupAccess, Args: cobra.NoArgs,
+	c := &cobra.Command{Use: "access", Short: "Test and explain the access rules; block people", GroupID: groupPeople, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(accessExplainCommand(env, stdout, stderr), accessTestCommand(env, stdout, stderr))
+	c.AddCommand(accessPeopleCommands(env, stdout, stderr)...)
 	return c
 }
 

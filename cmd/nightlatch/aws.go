@@ -87,7 +87,7 @@ func connect(endpoints []config.Endpoint, home aws.Config, beat bool, log *slog.
 // newKeeper keeps the configured endpoints with whatever cfg's credentials may do. tell sends messages, nil where there is
 // no channel; beat is for the one that nobody waits for.
 func newKeeper(c *config.Config, cfg aws.Config, beat bool, tell func(context.Context, latch.Notice) error, log *slog.Logger) (*latch.Keeper, error) {
-	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table})
+	wishes, err := store.New(store.Config{AWS: cfg, Table: c.Table, KeepAudit: c.KeepAudit})
 	if err != nil {
 		return nil, err
 	}

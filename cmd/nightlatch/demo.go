@@ -37,22 +37,24 @@ type demoOptions struct {
 	sabotage       string
 	unconfirmed    []string
 	open           bool
-	program        string // the functions' program, made already; empty: build it
-	iterations     int    // of the stand-in directory's password hashes; 0: as many as it takes by itself
+	program        string        // the functions' program, made already; empty: build it
+	iterations     int           // of the stand-in directory's password hashes; 0: as many as it takes by itself
+	patience       time.Duration // of the front with a client that sends nothing; 0: as long as it has by itself
 	directory      directoryOptions
+	front          frontOptions
 	samlMetadata   string // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
 	stdout, stderr io.Writer
 }
 
-func demoCommand(stdout, stderr io.Writer) *cobra.Command {
-	o := demoOptions{stdout: stdout, stderr: stderr}
+func demoCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Command {
+	o := demoOptions{stdout: stdout, stderr: stderr, front: frontOptions{secret: env(clientSecretVariable)}}
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole chain on this machine, with strict stand-ins for the AWS parts",
-		Long: `Run the whole chain on this machine: browser, load balancer, Cognito, Identity Center, directory, Lambda, EC2's Client VPN,
-DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the functions are
-the real ones. Nothing leaves this machine, but for what --directory and --saml-metadata ask of those whom they name, and
-nothing costs money.`,
+		Long: `Run the whole chain on this machine: browser, load balancer or HTTP API, Cognito, Identity Center, directory, Lambda, EC2's
+Client VPN, DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the
+functions are the real ones. Nothing leaves this machine, but for what --directory and --saml-metadata ask of those whom
+they name, and nothing costs money.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
@@ -84,9 +86,10 @@ nothing costs money.`,
 	f.BoolVar(&o.open, "open", false, "open a browser with a throw-away profile that accepts the demo's certificate")
 	f.StringVar(&o.onVisit, "on-visit", "look", "what visiting the page does: look, or open after a countdown")
 	f.BoolVar(&o.tour, "tour", false, "walk the whole journey without a browser, and say how long each hop took")
-	f.StringVar(&o.sabotage, "sabotage", "", "break one thing: "+strings.Join(sabotageNames(), ", "))
+	f.StringVar(&o.sabotage, "sabotage", "", "break one thing: "+strings.Join(namesOf(sabotages), ", "))
 	f.StringSliceVar(&o.unconfirmed, "unconfirmed", nil, "let a stand-in behave the other way where AWS's documents leave it open: names as in the console, or all")
 	f.StringVar(&o.samlMetadata, "saml-metadata", "", "let the user pool sign people in at this SAML identity provider instead of Identity Center: its metadata's URL, read at the first sign-in")
+	o.front.flags(c)
 	o.directory.flags(c)
 	return c
 }
@@ -96,8 +99,14 @@ func (o *demoOptions) check(port, associate bool) error {
 	if o.port < 0 || o.port > maxPort {
 		return fmt.Errorf("--port %d: choose the first of six ports between 1 and %d, or 0", o.port, maxPort)
 	}
-	if o.sabotage != "" && !slices.Contains(sabotageNames(), o.sabotage) {
-		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(sabotageNames(), ", "))
+	if err := o.front.check(o); err != nil {
+		return err
+	}
+	if there := namesOf(sabotagesAt(o.front.name)); o.sabotage != "" && !slices.Contains(there, o.sabotage) {
+		if slices.Contains(namesOf(sabotages), o.sabotage) {
+			return fmt.Errorf("--sabotage %s: there is nothing of the kind with --front %s; choose one of %s", o.sabotage, o.front.name, strings.Join(there, ", "))
+		}
+		return fmt.Errorf("--sabotage %s: choose one of %s", o.sabotage, strings.Join(there, ", "))
 	}
 	if o.onVisit != "look" && o.onVisit != "open" {
 		return fmt.Errorf("--on-visit %s: choose look or open", o.onVisit)
@@ -185,10 +194,16 @@ func (w *world) greet() {
 	fmt.Fprintf(out, "         The browser will warn about the certificate: the demo signs its own (%s).\n", i.CAFile)
 	fmt.Fprintf(out, "         Go on for this site only; there is no need to trust it system-wide. Or start with --open,\n")
 	fmt.Fprintf(out, "         which brings a browser with a throw-away profile that accepts it.\n\n")
+	if w.o.front.name == frontHTTPAPI {
+		fmt.Fprintf(out, "  Front    an API Gateway HTTP API; the function signs people in itself, by OpenID Connect\n\n")
+	}
 	if i.SAML != nil {
 		fmt.Fprintf(out, "  Sign in at the identity provider of %s. It must know this service provider:\n", w.o.samlMetadata)
 		fmt.Fprintf(out, "         ACS URL   %s (POST binding)\n         Audience  %s (the SP's entity ID)\n", i.SAML.ACSURL, i.SAML.Audience)
 		fmt.Fprintf(out, "         NameID    any format that stays the same for a person; an attribute named Email is shown as the address\n\n")
+	} else if i.OIDC != nil {
+		fmt.Fprintf(out, "  Sign in at the OpenID provider %s. It must know this client:\n", w.o.front.issuer)
+		fmt.Fprintf(out, "         Client ID      %s (code flow with PKCE S256)\n         Redirect URL   %s\n         After sign-out %s\n\n", w.o.front.clientID, i.OIDC.RedirectURL, i.OIDC.LogoutRedirectURL)
 	} else if w.real == nil || len(i.Users) > 0 {
 		fmt.Fprintf(out, "  Sign in as one of\n")
 	} else {
@@ -200,7 +215,7 @@ func (w *world) greet() {
 	if i.Operator != "" {
 		fmt.Fprintf(out, "         %s may administer, too: she is in the group %s.\n", i.Operator, groupOperators)
 	}
-	if i.SAML == nil {
+	if i.SAML == nil && i.OIDC == nil {
 		fmt.Fprintf(out, "         At the first sign-in a QR code is shown: scan it with an authenticator app, or paste its\n")
 		fmt.Fprintf(out, "         text key into the pocket authenticator of the console.\n\n")
 	}
@@ -228,13 +243,21 @@ type demoInfo struct {
 	SubnetIDs  []string   `json:"subnet_ids"`
 	ConsoleURL string     `json:"console_url"`
 	Operator   string     `json:"operator,omitempty"` // the username of the one among users who may administer
+	Front      string     `json:"front"`              // alb or httpapi
 	SAML       *demoSAML  `json:"saml,omitempty"`     // with --saml-metadata: what its identity provider must be told
+	OIDC       *demoOIDC  `json:"oidc,omitempty"`     // with --oidc-issuer: what that provider must be told
 }
 
 // demoSAML is the user pool as a service provider.
 type demoSAML struct {
 	ACSURL   string `json:"acs_url"`
 	Audience string `json:"audience"`
+}
+
+// demoOIDC is the function as a relying party.
+type demoOIDC struct {
+	RedirectURL       string `json:"redirect_url"`
+	LogoutRedirectURL string `json:"logout_redirect_url"`
 }
 
 type demoUser struct {

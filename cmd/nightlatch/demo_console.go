@@ -57,10 +57,11 @@ func (w *world) consoleSchedules() []console.Schedule {
 }
 
 // chores are what the administrators of the real systems do by hand.
-func (w *world) chores(rotate func() error) []console.Chore {
-	chores := []console.Chore{
-		{Name: "sync", About: "Identity Center syncs with the directory now", Do: w.idc.SyncNow},
-		{Name: "rotate-key", About: "The load balancer signs with a new key from now on", Do: func(context.Context) error { return rotate() }},
+func (w *world) chores() []console.Chore {
+	chores := []console.Chore{{Name: "sync", About: "Identity Center syncs with the directory now", Do: w.idc.SyncNow}}
+	if w.alb != nil {
+		chores = append(chores, console.Chore{Name: "rotate-key", About: "The load balancer signs with a new key from now on",
+			Do: func(context.Context) error { return w.alb.RotateKey() }})
 	}
 	_, _, welcome := w.known()
 	for _, u := range welcome {

@@ -199,7 +199,9 @@ func (w *world) source() (identitycenter.Config, error) {
 
 // groupsSent: Identity Center sends people's groups, and the configuration has rules about them. Whose groups a real
 // directory has, or another identity provider sends, the demo does not know; there the default rule decides.
-func (w *world) groupsSent() bool { return w.real == nil && w.o.samlMetadata == "" }
+func (w *world) groupsSent() bool {
+	return w.real == nil && w.o.samlMetadata == "" && w.o.front.issuer == ""
+}
 
 // accessRules is the configuration's section of rules, which are about the stand-in directory's groups.
 func (w *world) accessRules() (string, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,33 +20,41 @@ type fault struct {
 	name, about string
 	blame       string        // the hop at which the tour then ends; empty: the journey takes longer, and ends well
 	ahead       time.Duration // how wrong a clock is
+	front       string        // the one front that has it; empty: both
 }
 
 // sabotages are in the order in which a journey meets them.
 var sabotages = []fault{
-	{"alb", "the load balancer answers 503", "alb", 0},
-	{"cognito", "the user pool answers 503", "cognito", 0},
-	{"identity-center", "Identity Center answers 503", "identity-center", 0},
-	{"directory", "the directory drops every connection", "directory", 0},
-	{"lambda", "Lambda refuses to invoke the function", "lambda", 0},
-	{"key-server", "the load balancer's public keys cannot be had", "key-server", 0},
-	{"dynamodb", "DynamoDB answers 500", "dynamodb", 0},
-	{"ec2", "EC2 answers 503", "ec2", 0},
-	{"throttle", "another program uses up EC2's request rate: every other request is refused", "", 0},
-	{"scheduler", "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made", "scheduler", 0},
-	{"association", "every association ends in association-failed", "association", 0},
-	{"beat", "the schedule's calls of the beat function fail", "beat", 0},
-	{"webhook", "the webhook that tells people answers 503", "webhook", 0},
-	{"clock-cognito", "the user pool's clock is three minutes slow", "cognito", -3 * time.Minute},
-	{"clock-alb", "the load balancer's clock is ten minutes slow", "lambda", -10 * time.Minute},
-	{"clock-identity-center", "Identity Center's clock is five minutes fast", "identity-center", 5 * time.Minute},
-	{"clock-phone", "the pocket authenticator's clock is five minutes slow", "identity-center", -5 * time.Minute},
+	{name: "alb", about: "the load balancer answers 503", blame: "alb", front: frontALB},
+	{name: "httpapi", about: "the HTTP API answers 503", blame: "httpapi", front: frontHTTPAPI},
+	{name: "cognito", about: "the user pool answers 503", blame: "cognito"},
+	{name: "issuer-keys", about: "the user pool's OpenID configuration and public keys cannot be had", blame: "cognito", front: frontHTTPAPI},
+	{name: "identity-center", about: "Identity Center answers 503", blame: "identity-center"},
+	{name: "directory", about: "the directory drops every connection", blame: "directory"},
+	{name: "lambda", about: "Lambda refuses to invoke the function", blame: "lambda"},
+	{name: "key-server", about: "the load balancer's public keys cannot be had", blame: "key-server", front: frontALB},
+	{name: "dynamodb", about: "DynamoDB answers 500", blame: "dynamodb"},
+	{name: "ec2", about: "EC2 answers 503", blame: "ec2"},
+	{name: "throttle", about: "another program uses up EC2's request rate: every other request is refused"},
+	{name: "scheduler", about: "EventBridge Scheduler's API answers 500, so no dead-man's switch can be made", blame: "scheduler"},
+	{name: "association", about: "every association ends in association-failed", blame: "association"},
+	{name: "beat", about: "the schedule's calls of the beat function fail", blame: "beat"},
+	{name: "webhook", about: "the webhook that tells people answers 503", blame: "webhook"},
+	{name: "clock-cognito", about: "the user pool's clock is three minutes slow", blame: "cognito", ahead: -3 * time.Minute},
+	{name: "clock-alb", about: "the load balancer's clock is ten minutes slow", blame: "lambda", ahead: -10 * time.Minute, front: frontALB},
+	{name: "clock-identity-center", about: "Identity Center's clock is five minutes fast", blame: "identity-center", ahead: 5 * time.Minute},
+	{name: "clock-phone", about: "the pocket authenticator's clock is five minutes slow", blame: "identity-center", ahead: -5 * time.Minute},
 }
 
-func sabotageNames() []string {
+// sabotagesAt are those of one front's chain.
+func sabotagesAt(front string) []fault {
+	return slices.DeleteFunc(slices.Clone(sabotages), func(f fault) bool { return f.front != "" && f.front != front })
+}
+
+func namesOf(faults []fault) []string {
 	var names []string
-	for _, s := range sabotages {
-		names = append(names, s.name)
+	for _, f := range faults {
+		names = append(names, f.name)
 	}
 	return names
 }
@@ -90,7 +99,7 @@ func (f *faults) set(s fault, on bool) {
 
 func (w *world) consoleBreaks() []switches.Switch {
 	var out []switches.Switch
-	for _, s := range sabotages {
+	for _, s := range sabotagesAt(w.o.front.name) {
 		out = append(out, switches.Switch{Name: s.name, About: s.about,
 			On: func() bool { return w.broken(s.name) }, Set: func(on bool) { w.set(s, on) }})
 	}
@@ -110,7 +119,12 @@ func (w *world) unconfirmed() []switches.Switch {
 		name     string
 		switches []switches.Switch
 	}
-	all := []standin{{"alb", w.alb.Switches()}, {"cognito", w.pool.Switches()}, {"identity-center", w.idc.Switches()}}
+	all := []standin{{"cognito", w.pool.Switches()}, {"identity-center", w.idc.Switches()}}
+	if w.alb != nil {
+		all = slices.Insert(all, 0, standin{frontALB, w.alb.Switches()})
+	} else {
+		all = slices.Insert(all, 0, standin{frontHTTPAPI, w.httpapi.Switches()})
+	}
 	if w.directory != nil {
 		all = append(all, standin{"directory", w.directory.Switches()})
 	}

@@ -56,7 +56,7 @@ func checkout(ctx context.Context) (string, bool) {
 
 // writeConfig writes the functions' nightlatch.yaml. The policy is a real one in every way but its times: short enough
 // to see everything in five minutes.
-func (w *world) writeConfig(albARN, clientID, issuer, logout string, origins []string) error {
+func (w *world) writeConfig(signIn string) error {
 	visit, idle := latch.OnVisit(w.o.onVisit), 30*time.Second
 	if w.o.tour {
 		idle = 9 * time.Second
@@ -70,13 +70,7 @@ region: %s
 table: %s
 rehearsal: true # times that are too short for production
 signin:
-  alb:
-    arn: %s
-    client_id: %s
-    issuer: %s
-    logout_url: %q
-    sign_in_origins: [%s]
-notify: {format: slack, page: %q}
+%snotify: {format: slack, page: %q}
 deadman:
   group: %s
   role_arn: %s
@@ -99,7 +93,7 @@ endpoints:
     warn: [1m, 20s]
     typical: {associate: %s-%s, routes: 2s-10s, close: 2s-20s}
     on_visit: %s
-%s`, demoRegion, demoTable, albARN, clientID, issuer, logout, strings.Join(origins, ", "), w.url("https", "vpn.localhost", "alb")+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
+%s`, demoRegion, demoTable, signIn, w.url("https", "vpn.localhost", w.o.front.name)+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
 		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit, rules)
 	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
 }

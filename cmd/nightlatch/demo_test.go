@@ -1245,7 +1245,7 @@ func TestDemoPortInUse(t *testing.T) {
 	}
 }
 
-// TestTours walks the journey whole, and once for each hop broken on purpose, two of these at a time.
+// TestTours walks the journey whole behind each front, and once for each hop broken on purpose, two of these at a time.
 func TestTours(t *testing.T) {
 	t.Parallel()
 	type result struct {
@@ -1253,14 +1253,15 @@ func TestTours(t *testing.T) {
 		took time.Duration
 		text string
 	}
+	type journey struct{ front, sabotage string }
 	const otherway = "(every unconfirmed fact the other way)"
-	results := map[string]chan result{"": make(chan result, 1), otherway: make(chan result, 1)}
+	results := map[journey]chan result{}
 	turns := make(chan struct{}, 2)
-	tour := func(sabotage string) {
+	tour := func(j journey) {
 		o := options(t, "")
 		var out bytes.Buffer
-		o.tour, o.sabotage, o.stdout = true, sabotage, &out
-		if sabotage == otherway {
+		o.tour, o.front.name, o.sabotage, o.stdout = true, j.front, j.sabotage, &out
+		if j.sabotage == otherway {
 			o.sabotage, o.unconfirmed = "", []string{"all"}
 		}
 		err := o.check(false, true)
@@ -1268,38 +1269,55 @@ func TestTours(t *testing.T) {
 		if err == nil {
 			err = demoTour(t.Context(), o)
 		}
-		results[sabotage] <- result{err, time.Since(began), out.String()}
+		results[j] <- result{err, time.Since(began), out.String()}
 	}
-	longest := []string{"throttle", "beat", "association", "key-server"}
-	order := append(longest, slices.DeleteFunc(sabotageNames(), func(s string) bool { return slices.Contains(longest, s) })...)
-	for _, s := range order {
-		results[s] = make(chan result, 1)
+	// What lies behind the function is broken behind one front only: it cannot know which it is.
+	behind := []string{"throttle", "beat", "association", "scheduler", "webhook", "ec2"}
+	fronts := []string{frontALB, frontHTTPAPI}
+	var whole, broken []journey
+	for _, front := range fronts {
+		whole = append(whole, journey{front, ""}, journey{front, otherway})
+		for _, s := range sabotagesAt(front) {
+			if front == frontALB || !slices.Contains(behind, s.name) {
+				broken = append(broken, journey{front, s.name})
+			}
+		}
 	}
-	go tour("")
-	go tour(otherway)
+	// The longest first.
+	slices.SortStableFunc(broken, func(a, b journey) int {
+		rank := func(j journey) int { return (slices.Index(behind, j.sabotage) + len(behind) + 1) % (len(behind) + 1) }
+		return rank(a) - rank(b)
+	})
+	for _, j := range slices.Concat(whole, broken) {
+		results[j] = make(chan result, 1)
+	}
+	for _, j := range whole {
+		go tour(j)
+	}
 	go func() {
-		for _, s := range order {
+		for _, j := range broken {
 			turns <- struct{}{}
-			go func() { defer func() { <-turns }(); tour(s) }()
+			go func() { defer func() { <-turns }(); tour(j) }()
 		}
 	}()
-	for name, which := range map[string]string{"whole": "", "whole, AWS the other way": otherway} {
-		t.Run(name, func(t *testing.T) {
-			r := <-results[which]
+	for _, j := range whole {
+		t.Run(strings.TrimSpace(j.front+", whole "+j.sabotage), func(t *testing.T) {
+			r := <-results[j]
 			if r.err != nil { // the tour's own time is bounded: tourTakes
 				t.Errorf("%v after %v\n%s", r.err, r.took, r.text)
 			}
 		})
 	}
-	for _, s := range sabotages {
-		t.Run("without "+s.name, func(t *testing.T) {
-			r := <-results[s.name]
+	for _, j := range broken {
+		t.Run(j.front+", without "+j.sabotage, func(t *testing.T) {
+			r := <-results[j]
 			hop, _ := errors.AsType[*errHop](r.err)
+			blame := sabotages[slices.IndexFunc(sabotages, func(f fault) bool { return f.name == j.sabotage })].blame
 			switch {
-			case s.blame == "" && r.err != nil:
+			case blame == "" && r.err != nil:
 				t.Errorf("%v after %v, want a journey that ends well\n%s", r.err, r.took, r.text)
-			case s.blame != "" && (hop == nil || hop.hop != s.blame):
-				t.Errorf("%v after %v, want hop %s to fail\n%s", r.err, r.took, s.blame, r.text)
+			case blame != "" && (hop == nil || hop.hop != blame):
+				t.Errorf("%v after %v, want hop %s to fail\n%s", r.err, r.took, blame, r.text)
 			}
 		})
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/directory"
 	"github.com/nightlatch/nightlatch/internal/standin/dynamodb"
 	"github.com/nightlatch/nightlatch/internal/standin/ec2"
+	"github.com/nightlatch/nightlatch/internal/standin/httpapi"
 	"github.com/nightlatch/nightlatch/internal/standin/identitycenter"
 	"github.com/nightlatch/nightlatch/internal/standin/lambda"
 	"github.com/nightlatch/nightlatch/internal/standin/proxy"
@@ -80,7 +81,9 @@ const (
 var awsHosts = []string{hostEC2, hostDynamoDB, hostScheduler, hostSTS, hostLambda, hostKeys, hostIDP}
 
 // ports are what the demo listens on, in the order of their numbers from --port on.
-var ports = []string{"alb", "cognito", "identity-center", "console", "aws", "directory"}
+func (w *world) ports() []string {
+	return []string{w.o.front.name, "cognito", "identity-center", "console", "aws", "directory"}
+}
 
 // stateFiles are all that a run leaves in the folder, with the kind that each must be of.
 var stateFiles = []string{"demo", "certs", "directory", "identity-center", "cognito", "alb", "ec2", "dynamodb", "scheduler", "console"}
@@ -129,7 +132,8 @@ type world struct {
 	runs      []func(context.Context) error
 	function  string // folder of the functions' program and configuration
 
-	alb       *alb.Server
+	alb       *alb.Server     // nil with another front
+	httpapi   *httpapi.Server // nil with another front
 	pool      *cognito.Server
 	lambda    *lambda.Server
 	ec2       *ec2.Server
@@ -149,6 +153,7 @@ type server struct {
 // newWorld checks the folder before it touches anything in it, takes the ports, builds the functions' program and
 // every stand-in, and starts nothing.
 func newWorld(ctx context.Context, o demoOptions) (*world, error) {
+	o.front.name = cmp.Or(o.front.name, frontALB)
 	w := &world{o: o, listeners: map[string]net.Listener{}, ring: console.NewRing(), function: filepath.Join(o.dir, "function")}
 	w.faults = newFaults(o.sabotage)
 	before, err := w.checkFolder()
@@ -178,7 +183,7 @@ func (w *world) file(kind string) string { return filepath.Join(w.o.dir, kind+".
 
 // listen takes the ports, all or none.
 func (w *world) listen() error {
-	for i, name := range ports {
+	for i, name := range w.ports() {
 		port := w.o.port
 		if port != 0 {
 			port += i
@@ -256,7 +261,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 	lookup := tokens.Lookup
-	vpnURL, awsURL := w.url("https", "vpn.localhost", "alb"), w.url("http", "127.0.0.1", "aws")
+	vpnURL, awsURL := w.url("https", "vpn.localhost", w.o.front.name), w.url("http", "127.0.0.1", "aws")
 	poolURL, idcURL := w.url("https", "cognito.localhost", "cognito"), w.url("https", "identity-center.localhost", "identity-center")
 	site := w.client(w.ca.Pool())
 
@@ -273,10 +278,11 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if w.groupsSent() {
 		attributes[groupsClaim] = groupsAttribute
 	}
+	callback, signedOut := w.callbacks(vpnURL)
 	w.pool, err = cognito.New(cognito.Config{
 		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
-		AttributeMapping: attributes, CallbackURLs: []string{vpnURL + "/oauth2/idpresponse"},
-		LogoutURLs: []string{vpnURL + "/signed-out"}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
+		AttributeMapping: attributes, CallbackURLs: []string{callback},
+		LogoutURLs: []string{signedOut}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
 		Clock: w.clocks["clock-cognito"], Client: provider, StateFile: w.file("cognito"), Log: w.log,
 	})
 	if err != nil {
@@ -318,24 +324,14 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 
-	// The load w.alb.
-	w.alb, err = alb.New(alb.Config{
-		Region: demoRegion, AccountID: demoAccount, Name: "nightlatch",
-		AuthorizationEndpoint: poolURL + "/oauth2/authorize", TokenEndpoint: poolURL + "/oauth2/token", UserInfoEndpoint: poolURL + "/oauth2/userInfo",
-		Issuer: w.pool.Issuer(), ClientID: w.pool.ClientID(), ClientSecret: w.pool.ClientSecret(), Scope: "openid",
-		ExtraParams: map[string]string{"identity_provider": "IdentityCenter"}, SessionTimeout: 8 * time.Hour,
-		Rules:     []alb.Rule{{Path: "/signed-out", Status: http.StatusOK, ContentType: "text/html", Body: signedOutPage}},
-		LambdaURL: awsURL, FunctionARN: w.lambda.FunctionARN("nightlatch"), Caller: role, MultiValueHeaders: true, DropInvalidHeaderFields: true,
-		Clock: w.clocks["clock-alb"], Client: site, StateFile: w.file("alb"), Log: w.log,
-	})
+	signIn, err := w.makeFront(vpnURL, poolURL, awsURL, role, site, w.signInOrigins(poolURL, idcURL))
 	if err != nil {
 		return err
 	}
 	if err := w.setUnconfirmed(); err != nil {
 		return err
 	}
-	logout := poolURL + "/logout?" + url.Values{"client_id": {w.pool.ClientID()}, "logout_uri": {vpnURL + "/signed-out"}}.Encode()
-	if err := w.writeConfig(w.alb.ARN(), w.pool.ClientID(), w.pool.Issuer(), logout, w.signInOrigins(poolURL, idcURL)); err != nil {
+	if err := w.writeConfig(signIn); err != nil {
 		return err
 	}
 
@@ -346,14 +342,19 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		hostScheduler: w.tap.Hear("scheduler", w.breakable("scheduler", unavailableREST, w.scheduler.Handler())),
 		hostSTS:       w.tap.Hear("sts", tokens.Handler()),
 		hostLambda:    w.tap.Hear("lambda", w.breakable("lambda", unavailableREST, w.beatless(w.lambda.Handler()))),
-		hostKeys:      w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, w.alb.KeyHandler())),
-		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, w.pool.IDPHandler())),
+		hostIDP:       w.tap.Hear("cognito-idp", w.breakable("cognito", unavailablePlain, w.breakable("issuer-keys", unavailablePlain, w.pool.IDPHandler()))),
+	}
+	if w.alb != nil {
+		services[hostKeys] = w.tap.Hear("alb-keys", w.breakable("key-server", unavailablePlain, w.alb.KeyHandler()))
 	}
 	named, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	routes := map[string]string{}
+	routes, err := w.waysOut()
+	if err != nil {
+		return err
+	}
 	for host := range services {
 		routes[host+":443"] = named.Addr().String()
 	}
@@ -363,7 +364,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	}
 	w.runs = append(w.runs, func(ctx context.Context) error { <-ctx.Done(); return tunnel.Close() })
 
-	cons, err := w.console(vpnURL, w.alb.RotateKey)
+	cons, err := w.console(vpnURL)
 	if err != nil {
 		return err
 	}
@@ -372,18 +373,21 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
 	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.tap.Hear("cognito", w.breakable("cognito", unavailablePlain, w.pool.Handler())))
 	w.serve("identity-center", tls.NewListener(w.listeners["identity-center"], w.sites), w.tap.Hear("identity-center", w.signInBroken(w.idc.Handler())))
-	w.serve("alb", tls.NewListener(w.listeners["alb"], w.sites), w.tap.Hear("alb", w.breakable("alb", unavailablePlain, w.alb.Handler())))
+	w.serve(w.o.front.name, tls.NewListener(w.listeners[w.o.front.name], w.sites), w.frontHandler())
 	w.serve("console", w.listeners["console"], cons.Handler())
 	w.runs = append(w.runs, w.serveDirectory, w.idc.Run, w.lambda.Run, w.scheduler.Run)
 
-	w.info = demoInfo{URL: vpnURL + "/", CAFile: caFile, EndpointID: demoEndpoint, ConsoleURL: w.url("http", "console.localhost", "console") + "/",
+	w.info = demoInfo{URL: vpnURL + "/", Front: w.o.front.name, CAFile: caFile, EndpointID: demoEndpoint, ConsoleURL: w.url("http", "console.localhost", "console") + "/",
 		AWS: demoAWS{EndpointURL: awsURL, Region: demoRegion, AccessKeyID: operator.AccessKeyID, SecretAccessKey: operator.SecretAccessKey}}
 	for _, s := range demoSubnets {
 		w.info.SubnetIDs = append(w.info.SubnetIDs, s.ID)
 	}
-	if w.o.samlMetadata != "" {
+	switch {
+	case w.o.samlMetadata != "":
 		w.info.SAML = &demoSAML{ACSURL: w.pool.ACSURL(), Audience: w.pool.Audience()}
-	} else {
+	case w.o.front.issuer != "":
+		w.info.OIDC = &demoOIDC{RedirectURL: callback, LogoutRedirectURL: signedOut}
+	default:
 		_, _, w.info.Users = w.known()
 	}
 	if w.groupsSent() {
@@ -440,10 +444,16 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 		return nil, err
 	}
 	w.listeners["proxy"] = ln
+	if caFile, err = w.trust(caFile); err != nil {
+		return nil, err
+	}
 	env := map[string]string{
 		"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
 		"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
 		webhookVariable: w.url("http", "127.0.0.1", "console") + "/api/webhook",
+	}
+	if secret := w.oidcClientSecret(); secret != "" {
+		env[clientSecretVariable] = secret
 	}
 	building.Wait()
 	if *program == "" {
@@ -461,7 +471,7 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 	})
 }
 
-func (w *world) console(vpnURL string, rotate func() error) (*console.Console, error) {
+func (w *world) console(vpnURL string) (*console.Console, error) {
 	var accounts []console.Account
 	all, about, _ := w.known()
 	for _, u := range all {
@@ -469,8 +479,8 @@ func (w *world) console(vpnURL string, rotate func() error) (*console.Console, e
 	}
 	port := w.port("console")
 	return console.New(console.Config{
-		SiteURL: vpnURL + "/", Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
-		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(rotate), Unconfirmed: w.unconfirmed(),
+		SiteURL: vpnURL + "/", Front: w.o.front.name, Accounts: accounts, Endpoints: w.consoleEndpoints, Bill: w.consoleBill, Schedules: w.consoleSchedules,
+		Connect: w.ec2.Connect, Send: w.ec2.Send, Disconnect: w.ec2.Disconnect, Breaks: append(w.consoleBreaks(), w.accountSwitches()...), Chores: w.chores(), Unconfirmed: w.unconfirmed(),
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
 		Ring:  w.ring, Decoded: w.tap.Last, Deaf: func() bool { return w.broken("webhook") }, Phone: w.clocks["clock-phone"], StateFile: w.file("console"), Log: w.log,
 	})
@@ -524,7 +534,7 @@ func (w *world) run(ctx context.Context, use func(*world) error) error {
 	defer cancel(nil)
 	var running sync.WaitGroup
 	for _, s := range w.servers {
-		h := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, MaxHeaderBytes: 128 << 10, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelWarn)}
+		h := &http.Server{Handler: s.handler, ReadHeaderTimeout: cmp.Or(w.o.patience, 10*time.Second), ReadTimeout: time.Minute, MaxHeaderBytes: 128 << 10, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelWarn)}
 		running.Go(func() {
 			if err := h.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
 				cancel(fmt.Errorf("%s: %w", s.name, err))
@@ -576,7 +586,7 @@ func (w *world) run(ctx context.Context, use func(*world) error) error {
 func (w *world) answers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	for _, name := range ports {
+	for _, name := range w.ports() {
 		for {
 			c, err := dialLocalhost(ctx, "tcp", w.listeners[name].Addr().String())
 			if err == nil {

@@ -8,21 +8,25 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/lambdahost"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/notify"
+	"github.com/nightlatch/nightlatch/internal/secret"
 	"github.com/nightlatch/nightlatch/internal/signin"
+	"github.com/nightlatch/nightlatch/internal/store"
 	"github.com/nightlatch/nightlatch/internal/web"
 )
 
 // The handlers that a function's configuration may name.
 const (
-	handlerFront = "front" // a load balancer's target: pages and API
+	handlerFront = "front" // a load balancer's target, or an HTTP API's: pages and API
 	handlerBeat  = "beat"  // a schedule's target: keeps the endpoints
 )
 
@@ -66,9 +70,16 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	}
 	switch h := env("_HANDLER"); h {
 	case handlerFront:
-		front, err := newFront(c, keeper, client, log)
+		people, err := store.New(store.Config{AWS: cfg, Table: c.Table, KeepAudit: c.KeepAudit})
 		if err != nil {
 			return nil, err
+		}
+		front, err := newFront(c, keeper, people, secret.New(env(clientSecretVariable)), client, log)
+		if err != nil {
+			return nil, err
+		}
+		if c.OIDC != nil {
+			return lambdahost.HTTPAPI(front, log), nil
 		}
 		return lambdahost.ALB(front, log), nil
 	case handlerBeat:
@@ -84,13 +95,13 @@ const webhookVariable = "NIGHTLATCH_WEBHOOK_URL"
 // newNotify makes the channel that the configuration names; nil if it names none. The front needs it too: what it finds
 // first, the beat sends.
 func newNotify(c *config.Config, env func(string) string, client *http.Client) (func(context.Context, latch.Notice) error, error) {
-	address := env(webhookVariable)
+	address := secret.New(env(webhookVariable))
 	switch {
-	case c.Notify == nil && address == "":
+	case c.Notify == nil && address.Empty():
 		return nil, nil
 	case c.Notify == nil:
 		return nil, fmt.Errorf("%s is set, and the configuration has no notify: add it, or unset the variable", webhookVariable)
-	case address == "":
+	case address.Empty():
 		return nil, fmt.Errorf("the configuration has notify: put the webhook's address into %s", webhookVariable)
 	}
 	endpoints := map[latch.EndpointID]notify.Endpoint{}
@@ -107,17 +118,50 @@ func newNotify(c *config.Config, env func(string) string, client *http.Client) (
 	return s.Send, nil
 }
 
-func newFront(c *config.Config, keeper *latch.Keeper, client *http.Client, log *slog.Logger) (http.Handler, error) {
+// clientSecretVariable holds the secret of our client at the issuer. It is empty for a public client.
+const clientSecretVariable = "NIGHTLATCH_OIDC_CLIENT_SECRET"
+
+// newFront makes pages and API with whichever sign-in the configuration names.
+func newFront(c *config.Config, keeper *latch.Keeper, people *store.Store, clientSecret secret.String, client *http.Client, log *slog.Logger) (http.Handler, error) {
+	pages := web.Config{Keeper: keeper, Admin: keeper, Rules: c.Access, People: people, Audit: people.Append, RequestID: lambdahost.RequestID, Log: log}
+	for _, e := range c.Endpoints {
+		pages.Endpoints = append(pages.Endpoints, webEndpoint(e))
+	}
+	if o := c.OIDC; o != nil {
+		record := func(ctx context.Context, e latch.Entry) error {
+			log.InfoContext(ctx, "audit", "audit", e) // the copy, as the keeper makes one
+			return people.Append(ctx, e)
+		}
+		in, err := signin.NewOIDC(signin.OIDCConfig{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: clientSecret, RedirectURL: o.RedirectURL, LogoutURL: o.LogoutURL,
+			Scopes: o.Scopes, AuthorizeParams: o.AuthorizeParams, GroupsClaim: o.GroupsClaim, Session: o.Session,
+			Store: people, Append: record, RequestID: lambdahost.RequestID, Client: client, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		pages.SignIn, pages.Authenticate = in, in.Authenticate
+		// A form that is redirected to the issuer, at the end of a session or to end it, goes to its origin.
+		pages.SignInOrigins = append(slices.Clone(o.SignInOrigins), originOf(o.Issuer))
+		pages.LogoutURL = cmp.Or(o.LogoutURL, o.Issuer)
+		return web.New(pages)
+	}
+	if !clientSecret.Empty() {
+		return nil, fmt.Errorf("%s is set, and the configuration has no signin.oidc: add it, or unset the variable", clientSecretVariable)
+	}
 	alb, err := signin.NewALB(signin.ALBConfig{ARN: c.ALB.ARN, ClientID: c.ALB.ClientID, Issuer: c.ALB.Issuer, Region: c.Region, GroupsClaim: c.ALB.GroupsClaim, Client: client, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	var endpoints []web.Endpoint
-	for _, e := range c.Endpoints {
-		endpoints = append(endpoints, webEndpoint(e))
+	pages.Authenticate, pages.SignInOrigins, pages.LogoutURL = alb.Authenticate, c.ALB.SignInOrigins, c.ALB.LogoutURL
+	return web.New(pages)
+}
+
+// originOf is the scheme and host of an address that was checked.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
 	}
-	return web.New(web.Config{Keeper: keeper, Authenticate: alb.Authenticate, Endpoints: endpoints, SignInOrigins: c.ALB.SignInOrigins,
-		LogoutURL: c.ALB.LogoutURL, RequestID: lambdahost.RequestID, Log: log})
+	return u.Scheme + "://" + u.Host
 }
 
 func webEndpoint(e config.Endpoint) web.Endpoint {

@@ -25,11 +25,13 @@ import (
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/lambdahost"
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/secret"
 	"github.com/nightlatch/nightlatch/internal/standin/alb"
 	"github.com/nightlatch/nightlatch/internal/standin/dynamodb"
 	"github.com/nightlatch/nightlatch/internal/standin/ec2"
 	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
+	"github.com/nightlatch/nightlatch/internal/store"
 )
 
 // The load figures. All of them run the product's own code, adapters and AWS SDK included, against the stand-ins' own
@@ -69,7 +71,7 @@ func newRig(tb testing.TB, endpoints int, associate time.Duration) *rig {
 		return map[string]string{"AWS_ACCESS_KEY_ID": key.AccessKeyID, "AWS_SECRET_ACCESS_KEY": key.SecretAccessKey}[name]
 	}
 	g.config = &config.Config{Region: demoRegion, Table: demoTable, BeatFor: 50 * time.Second,
-		ALB: config.ALB{ClientID: "load", Issuer: "https://" + hostIDP + "/load", LogoutURL: "https://idp.localhost/logout", SignInOrigins: []string{"https://idp.localhost"}}}
+		ALB: &config.ALB{ClientID: "load", Issuer: "https://" + hostIDP + "/load", LogoutURL: "https://idp.localhost/logout", SignInOrigins: []string{"https://idp.localhost"}}}
 	var cloud []ec2.Endpoint
 	for i := range endpoints {
 		e := config.Endpoint{Region: demoRegion, Deadman: config.Deadman{Group: demoGroup, RoleARN: demoRole}, Name: fmt.Sprint("e", i), ID: latch.EndpointID(fmt.Sprintf("cvpn-endpoint-%017x", i+1)), Policy: latch.DefaultPolicy()}
@@ -197,6 +199,19 @@ func (g *rig) keeper() *latch.Keeper {
 	return k
 }
 
+func (g *rig) people() *store.Store {
+	g.Helper()
+	cfg, err := awsConfig(g.env, g.config.Region, g.client)
+	if err != nil {
+		g.Fatal(err)
+	}
+	s, err := store.New(store.Config{AWS: cfg, Table: g.config.Table})
+	if err != nil {
+		g.Fatal(err)
+	}
+	return s
+}
+
 // invoke is Lambda: an event that finds no warm instance gets a new one, and no instance has two events at once.
 func (g *rig) invoke(w http.ResponseWriter, r *http.Request) {
 	event, err := io.ReadAll(r.Body)
@@ -213,7 +228,7 @@ func (g *rig) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	g.mu.Unlock()
 	if front == nil {
-		pages, err := newFront(g.config, g.keeper(), g.client, g.log)
+		pages, err := newFront(g.config, g.keeper(), g.people(), secret.String{}, g.client, g.log)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -120,8 +120,11 @@ func (o *operator) who(ctx context.Context) (latch.Principal, error) {
 	return latch.Principal{Subject: latch.Subject(arn), Issuer: "sts.amazonaws.com", Name: name}, nil
 }
 
+// sourceCommandLine stands in the audit where a client's address would.
+const sourceCommandLine = "command line"
+
 // request is what the operator asks of an endpoint.
 func (o *operator) request(ctx context.Context, length time.Duration, why string) (latch.Request, error) {
 	who, err := o.who(ctx)
-	return latch.Request{Who: who, For: length, Why: why, Source: "command line", ID: rand.Text()}, err
+	return latch.Request{Who: who, For: length, Why: why, Source: sourceCommandLine, ID: rand.Text()}, err
 }

@@ -63,8 +63,10 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	status, rest, ok1 := strings.Cut(topicJSON, "\nopen, extend, ")
 	endpoint, rest, ok2 := strings.Cut(rest, "\nwhy:\n")
 	why, rest, ok3 := strings.Cut(rest, "\naccess explain:\n")
-	explain, test, ok4 := strings.Cut(rest, "\naccess test:\n")
-	if !ok1 || !ok2 || !ok3 || !ok4 {
+	explain, rest, ok4 := strings.Cut(rest, "\naccess test:\n")
+	test, rest, ok5 := strings.Cut(rest, "\nsession list:\n")
+	sessions, blocks, ok6 := strings.Cut(rest, "\naccess blocked:\n")
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		t.Fatal("the topic has other sections than this test knows")
 	}
 	words := regexp.MustCompile(`[A-Za-z]+`)
@@ -78,6 +80,8 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		"why":            {why, status + endpoint + why, reflect.TypeFor[whyJSON]()},
 		"access explain": {explain, explain, reflect.TypeFor[explainJSON]()},
 		"access test":    {test, explain + test, reflect.TypeFor[accessTestJSON]()},
+		"session list":   {sessions, sessions, reflect.TypeFor[sessionsJSON]()},
+		"access blocked": {blocks, blocks, reflect.TypeFor[blocksJSON]()},
 	} {
 		said := words.FindAllString(tt.all, -1)
 		for _, k := range keys(tt.of, true) {

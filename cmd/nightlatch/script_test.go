@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/standin/dynamodb"
@@ -27,6 +28,7 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/sts"
+	"github.com/nightlatch/nightlatch/internal/store"
 )
 
 // TestScripts runs testdata/script, which specifies the command line: each script is a shell of operators before an
@@ -37,7 +39,7 @@ func TestScripts(t *testing.T) {
 		Dir:   filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error { return newAccount(e) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "as": as, "beat": beat, "aws": awsIs, "connect": connectClient, "policy": setPolicy, "gone": gone,
+			"exits": exits, "as": as, "beat": beat, "aws": awsIs, "connect": connectClient, "policy": setPolicy, "gone": gone, "front": setFront, "signedin": signedIn, "audited": audited,
 		},
 	})
 }
@@ -54,6 +56,7 @@ type account struct {
 	down     map[string]bool
 	forbids  string              // an EC2 action that nobody may call
 	lab      string              // its id in the configuration
+	oidc     bool                // the front signs people in itself
 	policies map[string][]string // lines of configuration by endpoint
 }
 
@@ -146,20 +149,28 @@ func (a *account) breakable(name string, unavailable func(http.ResponseWriter), 
 func (a *account) configure() error {
 	// A day on which nobody can be running this.
 	elsewhere := strings.ToLower(time.Now().UTC().AddDate(0, 0, 3).Format("Mon"))
-	var b strings.Builder
-	fmt.Fprintf(&b, `region: %s
-table: %s
-signin:
-  alb:
+	front := fmt.Sprintf(`  alb:
     arn: arn:aws:elasticloadbalancing:%s:%s:loadbalancer/app/nightlatch/0123456789abcdef
     client_id: 4abc
     issuer: https://cognito-idp.%s.amazonaws.com/pool
     logout_url: https://vpn.example.com/logout
-deadman:
+`, demoRegion, demoAccount, demoRegion)
+	if a.oidc {
+		front = `  oidc:
+    issuer: https://login.example.com/corp
+    client_id: nightlatch
+    redirect_url: https://vpn.example.com/oauth2/callback
+`
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `region: %s
+table: %s
+signin:
+%sdeadman:
   group: %s
   role_arn: %s
 endpoints:
-`, demoRegion, demoTable, demoRegion, demoAccount, demoRegion, demoGroup, demoRole)
+`, demoRegion, demoTable, front, demoGroup, demoRole)
 	for name, more := range map[string]string{
 		"office": "    title: Office network\n    id: " + demoEndpoint + "\n    subnets: [" + demoSubnets[0].ID + ", " + demoSubnets[1].ID + "]\n    routes:\n      - {destination: 10.20.0.0/16}\n",
 		"lab":    "    id: " + a.lab + "\n    subnets: [subnet-0b]\n",
@@ -265,4 +276,43 @@ func gone(ts *testscript.TestScript, _ bool, _ []string) {
 	a := accountOf(ts)
 	a.lab = "cvpn-endpoint-0d3a11c0ffee00009"
 	ts.Check(a.configure())
+}
+
+// front oidc: the configuration's front signs people in itself.
+func setFront(ts *testscript.TestScript, _ bool, args []string) {
+	a := accountOf(ts)
+	a.oidc = args[0] == "oidc"
+	ts.Check(a.configure())
+}
+
+// people is the account's table, by bob's hand.
+func (a *account) people(ts *testscript.TestScript) *store.Store {
+	key := accessKey("bob")
+	cfg, err := awsConfig(func(name string) string {
+		return map[string]string{"AWS_ACCESS_KEY_ID": key.AccessKeyID, "AWS_SECRET_ACCESS_KEY": key.SecretAccessKey}[name]
+	}, demoRegion, &http.Client{Timeout: 10 * time.Second})
+	ts.Check(err)
+	cfg.BaseEndpoint = &a.url
+	people, err := store.New(store.Config{AWS: cfg, Table: demoTable})
+	ts.Check(err)
+	return people
+}
+
+// signedin SUBJECT ID NAME: somebody has signed in; the session's id begins with ID.
+func signedIn(ts *testscript.TestScript, _ bool, args []string) {
+	now := time.Now().UTC()
+	ts.Check(accountOf(ts).people(ts).SaveSession(context.Background(), access.Session{ID: args[1] + strings.Repeat("0", 64-len(args[1])), Subject: latch.Subject(args[0]),
+		Issuer: "https://login.example.com/corp", Name: args[2], Email: strings.ToLower(args[2]) + "@corp.example", Since: now, Until: now.Add(10 * time.Hour), Source: "192.0.2.7"}))
+}
+
+// audited FILE: the entries about no endpoint, a line each.
+func audited(ts *testscript.TestScript, _ bool, args []string) {
+	a := accountOf(ts)
+	entries, err := a.people(ts).Entries(context.Background(), "", 100)
+	ts.Check(err)
+	var b strings.Builder
+	for _, e := range entries {
+		fmt.Fprintln(&b, e.Action, e.Subject, e.Before, e.After, e.Why)
+	}
+	ts.Check(os.WriteFile(filepath.Join(a.dir, args[0]), []byte(b.String()), 0o600))
 }

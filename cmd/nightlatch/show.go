@@ -171,8 +171,11 @@ func (v *verb) print(s shown, now time.Time) error {
 	if view.Observed {
 		line("%s", w.Cause(latch.Cause{Code: latch.CauseObserve}))
 	}
+	if h := view.Hold; h != nil && h.Pause {
+		line("%s", w.Cause(latch.Cause{Code: latch.CausePaused, At: h.Until, Who: orSubject(h.Name, h.By), Message: h.Why}))
+	}
 	if !view.Mine.Until.IsZero() {
-		line("Your lease: until %s%s.", w.Clock(view.Mine.Until), colon(view.Mine.Why))
+		line("Your lease%s: until %s%s.", byBreakGlass(view.Mine), w.Clock(view.Mine.Until), colon(view.Mine.Why))
 	}
 	if view.Others > 0 {
 		line("Leases of others: %d.", view.Others)
@@ -194,6 +197,13 @@ func (v *verb) print(s shown, now time.Time) error {
 	}
 	_, err := io.WriteString(v.stdout, b.String())
 	return err
+}
+
+func byBreakGlass(l latch.Lease) string {
+	if l.BreakGlass {
+		return " (break-glass)"
+	}
+	return ""
 }
 
 func colon(s string) string {
@@ -231,7 +241,7 @@ func (v *verb) explain(e config.Endpoint, x latch.Explanation) error {
 	section("What holds it, and what ends it", lines)
 	lines = nil
 	for _, l := range x.Leases {
-		lines = append(lines, fmt.Sprintf("%s: %s to %s%s", orSubject(l.Name, l.Subject), w.Clock(l.Since), w.Clock(l.Until), colon(l.Why)))
+		lines = append(lines, fmt.Sprintf("%s%s: %s to %s%s", orSubject(l.Name, l.Subject), byBreakGlass(l), w.Clock(l.Since), w.Clock(l.Until), colon(l.Why)))
 	}
 	section("Leases", lines)
 	lines = nil
@@ -259,7 +269,7 @@ func (v *verb) explain(e config.Endpoint, x latch.Explanation) error {
 		if who == "" {
 			who = "Nightlatch"
 		}
-		lines = append(lines, strings.Join(strings.Fields(strings.Join([]string{w.Clock(a.At), who, a.Action, a.Before, a.After, a.Why}, " ")), " "))
+		lines = append(lines, strings.Join(strings.Fields(strings.Join([]string{w.Clock(a.At), who, a.Action, string(a.Whose), a.Before, a.After, a.Why}, " ")), " "))
 	}
 	section("Newest in the audit", lines)
 	_, err := io.WriteString(v.stdout, b.String())

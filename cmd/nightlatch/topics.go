@@ -114,7 +114,8 @@ const topicExitCodes = `The exit code says how a command ended:
      otherwise than it should
   2  usage: the command line cannot be meant, or names an endpoint or a file that is not there; access test: the cases
      have faults
-  3  refused by policy or by the state: outside hours, closed by an operator, only observed, no lease, no reason, too long
+  3  refused by policy or by the state: outside hours, closed or paused by an operator, only observed, no lease, no reason, too
+     long, no session or block of that name
   4  AWS, or what Nightlatch keeps there, cannot be reached or asks to slow down: try again
   5  open --wait ended before it could be used: it failed, is stuck, or you stopped waiting; your lease may live on
 
@@ -129,7 +130,7 @@ status: {"endpoints": […]}, each an endpoint as below, with
   differences  with --drift: {code, associationId, subnetId, destination, groupId, status, message, text} each
   error        why it cannot be shown; then there is nothing but endpoint, id and title to go by
 
-open, extend, done, close, release: an endpoint, as GET /api/v1/endpoints/NAME answers it:
+open, extend, done, close, pause, release: an endpoint, as GET /api/v1/endpoints/NAME answers it:
 
   endpoint     its name in the configuration; id is AWS's, title is for people
   id
@@ -146,6 +147,11 @@ open, extend, done, close, release: an endpoint, as GET /api/v1/endpoints/NAME a
   extendUntil  how far you could extend now
   clipped      you asked for more than the maximum leaves
   mine         {since, until, reason}: your lease
+  longestSeconds
+               the longest lease that the rules leave you, where it is less than the endpoint's
+  hold         {until, pause, message}: an administrator's order that is in force
+  refused      {action, code, text, contact, next} each: what the access rules do not let you do, of open and extend; to
+               operators, whom IAM lets, never there
   others       how many leases others hold
   connections  how many clients are connected
   steps        {name, text, done, ready, total} each: the stages of opening
@@ -163,12 +169,13 @@ why:
                as above
   closesAt     when it closes if nothing changes; left out when nothing closes it
   causes       {code, at, who, message, text} each, in the order of their times: what holds it and what ends it
-  leases       {subject, name, why, since, asked, until} each, the longest first
-  hold         {by, name, why, since, until}: an operator's order to keep it closed
+  leases       {subject, name, why, since, asked, until, breakGlass} each, the longest first
+  hold         {by, name, why, since, until, pause}: an operator's order to keep it closed, or paused
   next         what the next look would do, a line each
   differences  as with status --drift
   past         {phase, samples, halfSeconds, mostSeconds, allSeconds} each: half of all took no longer, nine in ten, all
-  audit        {at, id, endpoint, subject, name, action, why, before, after, source, requestId} each, the newest first
+  audit        {at, id, endpoint, subject, issuer, name, action, whose, code, why, before, after, source, requestId} each, the
+               newest first; whose lease it was where that is not the subject's, code is a reason's where one was decided
   unanswered   why AWS could not be asked
 
 access explain:
@@ -186,4 +193,16 @@ access explain:
 access test:
 
   cases        {name, line, passed, want, rules, decision} each, rules and decision as above
-  failed       how many did not pass`
+  failed       how many did not pass
+
+session list:
+
+  sessions     {id, subject, issuer, name, email, groups, groupsCut, since, until, source} each, the newest first
+  now          when this was written
+
+access blocked:
+
+  blocks       {subject, by, why, since, until} each, the newest first; without until: until it is taken back
+  now          when this was written
+
+audit export --format json: an array, the oldest first, of what why has under audit, and endpointName`

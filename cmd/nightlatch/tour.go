@@ -135,13 +135,13 @@ type step struct {
 
 func (t *tourist) journey() []step {
 	return []step{
-		{"alb", t.arrive},
+		{t.info.Front, t.arrive},
 		{"cognito", t.authorize},
 		{"identity-center", t.signInPage},
 		{"directory", t.password},
 		{"identity-center", t.secondFactor},
 		{"cognito", t.assertion},
-		{"alb", t.callback},
+		{t.info.Front, t.callback},
 		{"lambda", t.firstPage},
 		{"ec2", t.open},
 		{"scheduler", t.deadman},
@@ -252,14 +252,32 @@ func (t *tourist) submit(field string, values url.Values) error {
 	return t.visit(http.MethodPost, action.String(), "application/x-www-form-urlencoded", strings.NewReader(values.Encode()))
 }
 
+// arrive comes to the page. A load balancer sends to sign in at once; behind an HTTP API the page does.
 func (t *tourist) arrive() (string, error) {
-	if err := t.send(http.MethodGet, t.info.URL, "", nil); err != nil {
+	if err := t.visit(http.MethodGet, t.info.URL, "", nil); err != nil {
 		return "", err
 	}
 	if to, err := t.page.Location(); err != nil || to.Path != "/oauth2/authorize" {
-		return "", fmt.Errorf("not sent to sign in: %s", t.page.says())
+		return "", t.wrong("not sent to sign in")
 	}
 	return "no session: sent to sign in (OAuth 2.0 authorization code)", nil
+}
+
+// wrong is what to say of an answer of the front that is none of those that were wanted. It is blamed on the hop that
+// the answer names, and on the front where it names none.
+func (t *tourist) wrong(what string) error {
+	hop := t.info.Front
+	if d, err := t.page.html(); err == nil {
+		if service, _, _ := strings.Cut(d.Find("details strong").First().Text(), " "); service != "" {
+			hop = service // the product's page says what AWS said
+		} else if t.page.StatusCode == http.StatusServiceUnavailable && d.Find("main").Length() > 0 {
+			hop = "cognito" // the product's page, which waits for nobody else before there is a session
+		}
+	}
+	if t.page.StatusCode >= 500 && t.page.Header.Get("Apigw-Requestid") != "" && t.page.Header.Get("Content-Type") == "application/json" {
+		hop = "lambda" // an HTTP API's own words, when it has no answer of the function
+	}
+	return failed(hop, "%s: %s", what, t.page.says())
 }
 
 func (t *tourist) authorize() (string, error) {
@@ -380,16 +398,17 @@ func (t *tourist) callback() (string, error) {
 	if err := t.follow(); err != nil {
 		return "", err
 	}
-	shards := 0
+	kept := 0
 	for _, c := range t.page.Cookies() {
-		if strings.HasPrefix(c.Name, "AWSELBAuthSessionCookie") {
-			shards++
+		session := strings.HasPrefix(c.Name, "AWSELBAuthSessionCookie") || strings.HasPrefix(c.Name, "__Host-")
+		if session && c.Value != "" && c.MaxAge >= 0 {
+			kept++
 		}
 	}
-	if shards == 0 {
-		return "", fmt.Errorf("no session: %s", t.page.says())
+	if to, err := t.page.Location(); kept == 0 || err != nil || to.Host != t.page.Request.URL.Host {
+		return "", t.wrong("no session")
 	}
-	return fmt.Sprintf("code exchanged for tokens, session in %d cookie(s)", shards), nil
+	return fmt.Sprintf("code exchanged for tokens, session in %d cookie(s)", kept), nil
 }
 
 // apiStatus is the part of the API's answers that the tour looks at.
@@ -418,7 +437,7 @@ func (t *tourist) api(method, path string, body any) (apiStatus, error) {
 		send, kind = bytes.NewReader(raw), "application/json"
 	}
 	if err := t.send(method, strings.TrimSuffix(t.info.URL, "/")+"/api/v1/endpoints"+path, kind, send); err != nil {
-		return apiStatus{}, failed("alb", "%w", err)
+		return apiStatus{}, failed(t.info.Front, "%w", err)
 	}
 	return t.answer()
 }
@@ -431,7 +450,7 @@ func (t *tourist) answer() (apiStatus, error) {
 		if t.page.StatusCode == http.StatusBadGateway || t.page.StatusCode == http.StatusGatewayTimeout {
 			return s, failed("lambda", "the load balancer says %s", t.page.says())
 		}
-		return s, failed("alb", "%s", t.page.says())
+		return s, failed(t.info.Front, "%s", t.page.says())
 	}
 	if err := json.Unmarshal(t.page.body, &s); err != nil {
 		return s, failed("lambda", "%w", err)
@@ -465,7 +484,7 @@ func (t *tourist) firstPage() (string, error) {
 		return "", err
 	}
 	if err := t.visit(http.MethodGet, t.info.URL, "", nil); err != nil {
-		return "", failed("alb", "%w", err)
+		return "", failed(t.info.Front, "%w", err)
 	}
 	if t.page.StatusCode != http.StatusOK {
 		return "", errors.New(t.page.says())

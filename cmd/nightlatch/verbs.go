@@ -32,6 +32,7 @@ type verb struct {
 	wait   bool
 	force  bool
 	drift  bool
+	glass  bool
 }
 
 const (
@@ -95,16 +96,21 @@ security groups. What is said there is repaired by the beat function, where it i
 		atMostOne, (*verb).status)
 	c.Flags().BoolVar(&v.drift, "drift", false, "compare with what it should be")
 
-	c, v = add("open ENDPOINT [--for TIME] [--reason TEXT] [--wait]", "Open an endpoint, or join those who use it", `Open an endpoint, or join those who use it: you get a lease, and it stays open while any lease lives. Asked again, it
+	c, v = add("open ENDPOINT [--for TIME] [--reason TEXT] [--break-glass] [--wait]", "Open an endpoint, or join those who use it", `Open an endpoint, or join those who use it: you get a lease, and it stays open while any lease lives. Asked again, it
 renews the lease that you hold. Hours, orders of other operators and the longest lease bind operators too.
+
+With --break-glass, hours and orders do not: for an emergency. It takes --for, at most the longest lease, and --reason;
+everybody whom notices reach is told who opened it and why, and it stands out in the audit. Your lease has that end, also
+where you held a longer one. Nobody else may open or join by it, and an order that somebody gives afterwards ends it.
 
 The command returns when AWS has begun, which takes seconds; AWS itself takes minutes. With --wait it looks on until the
 endpoint can be used, and says how long it will take, going by earlier times. It only looks: the beat function, which must
 run, restores routes and checks. Ctrl-C ends the waiting and not the opening. The exit code is 0 when it is ready, and 5
 when it failed, is stuck, or you stopped waiting.`,
-		"  nightlatch open office --for 2h --reason \"month's end\" --wait", exactlyOne, one((*verb).open))
+		"  nightlatch open office --for 2h --reason \"month's end\" --wait\n  nightlatch open office --break-glass --for 30m --reason \"the plant is down\"", exactlyOne, one((*verb).open))
 	c.Flags().DurationVar(&v.length, "for", 0, "for what `time`, as 90m or 2h (default: lease.default of the endpoint)")
 	c.Flags().StringVar(&v.reason, "reason", "", "`text` that says what for; others with access to the records can read it")
+	c.Flags().BoolVar(&v.glass, "break-glass", false, "in spite of hours and orders; everybody is told")
 	c.Flags().BoolVar(&v.wait, "wait", false, "return when it can be used")
 	v.completeFor(c)
 
@@ -124,7 +130,14 @@ replaces the first.`,
 	c.Flags().DurationVar(&v.length, "for", 0, "for what `time` it stays closed, at most 24h")
 	c.Flags().StringVar(&v.reason, "reason", "", "`text` that says why; whoever tries to open it is told")
 
-	add("release ENDPOINT", "End an order that keeps an endpoint closed", `End an operator's order to keep an endpoint closed before its time. It opens nothing: people may open it again.`,
+	c, v = add("pause ENDPOINT --for TIME --reason TEXT", "Let nobody open, join or extend for a time", `Let nobody open, join or extend for a time, by an operator's order. Who has a lease keeps it; its end closes the endpoint as
+ever. An order always has an end, at most 24 hours from now; nightlatch release ends it earlier. It takes the place of an
+order that is there, one to close too.`,
+		"  nightlatch pause office --for 2h --reason \"new firewall at six\"", exactlyOne, one((*verb).pause))
+	c.Flags().DurationVar(&v.length, "for", 0, "for what `time`, at most 24h")
+	c.Flags().StringVar(&v.reason, "reason", "", "`text` that says why; everybody who looks is told")
+
+	add("release ENDPOINT", "End an order that keeps an endpoint closed or paused", `End an operator's order to keep an endpoint closed or paused before its time. It opens nothing: people may open it again.`,
 		"  nightlatch release office", exactlyOne, one((*verb).release))
 
 	add("why ENDPOINT", "Say what holds an endpoint open or will close it, and when", `Say what holds an endpoint open, what will close it and when, whose leases there are, how it differs from what it should be,
@@ -248,10 +261,17 @@ func (v *verb) status(ctx context.Context, args []string) error {
 }
 
 func (v *verb) open(ctx context.Context, o *operator, e config.Endpoint) error {
+	switch {
+	case v.glass && v.length == 0:
+		return &told{errUsage, "break-glass has an end", "say for how long with --for"}
+	case v.glass && v.reason == "":
+		return &told{errUsage, "break-glass has a reason, which everybody is told", "say why with --reason"}
+	}
 	q, err := o.request(ctx, v.length, v.reason)
 	if err != nil {
 		return err
 	}
+	q.BreakGlass = v.glass
 	view, err := o.keeper.Open(ctx, e.ID, q)
 	if err != nil {
 		return err
@@ -313,6 +333,24 @@ func (v *verb) close(ctx context.Context, o *operator, e config.Endpoint) error 
 		return err
 	}
 	view, err := o.keeper.Close(ctx, e.ID, q)
+	if err != nil {
+		return err
+	}
+	return v.show(e, view)
+}
+
+func (v *verb) pause(ctx context.Context, o *operator, e config.Endpoint) error {
+	switch {
+	case v.length == 0:
+		return &told{errUsage, "a pause has an end", "say how long it lasts with --for, at most 24h"}
+	case v.reason == "":
+		return &told{errUsage, "a pause has a message, which everybody is told", "say why with --reason"}
+	}
+	q, err := o.request(ctx, v.length, v.reason)
+	if err != nil {
+		return err
+	}
+	view, err := o.keeper.Pause(ctx, e.ID, q)
 	if err != nil {
 		return err
 	}

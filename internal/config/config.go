@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -28,14 +29,18 @@ import (
 type Config struct {
 	Region string // of the functions, the table and the load balancer
 	Table  string // the DynamoDB table
-	ALB    ALB
+	// ALB and OIDC are the two fronts, of which one is nil.
+	ALB  *ALB
+	OIDC *OIDC
 	// BeatFor is how long one beat may go on looking; shorter than the schedule's minute and the function's time-out.
 	BeatFor time.Duration
 	// Notify says how people are told who have no page open; nil: they are not.
 	Notify *Notify
 	// Access are the rules of who may do what; nil: the default rule. Contact is whom a person may ask who is refused.
-	Access    *access.Rules
-	Contact   string
+	Access  *access.Rules
+	Contact string
+	// KeepAudit is how long audit entries are kept; 0 is for ever.
+	KeepAudit time.Duration
 	Endpoints []Endpoint
 }
 
@@ -52,6 +57,21 @@ type ALB struct {
 	SignInOrigins []string
 	// GroupsClaim is the claim of the load balancer's token that holds a person's groups.
 	GroupsClaim string
+}
+
+// OIDC is the front that signs people in itself, at an OpenID Connect issuer. The client's secret stands in the environment.
+type OIDC struct {
+	Issuer, ClientID string
+	// RedirectURL is where the issuer sends browsers back to: https://HOST/oauth2/callback.
+	RedirectURL string
+	// LogoutURL ends the issuer's session, whole; empty: as the issuer announces it.
+	LogoutURL       string
+	Scopes          []string
+	AuthorizeParams map[string]string
+	GroupsClaim     string
+	Session         time.Duration
+	// SignInOrigins are the origins whose pages lead here at the end of a sign-in.
+	SignInOrigins []string
 }
 
 // Deadman says in which group the one-shot schedules are made and which role they act as. Both are in the endpoint's
@@ -83,12 +103,26 @@ type file struct {
 	Deadman   deadman      `yaml:"deadman"`
 	Beat      beat         `yaml:"beat"`
 	Notify    *notify      `yaml:"notify"`
+	Audit     *audit       `yaml:"audit"`
 	Access    *accessRules `yaml:"access"`
 	Endpoints []endpoint   `yaml:"endpoints"`
 }
 
 type signIn struct {
-	ALB alb `yaml:"alb"`
+	ALB  *alb  `yaml:"alb"`
+	OIDC *oidc `yaml:"oidc"`
+}
+
+type oidc struct {
+	Issuer          string            `yaml:"issuer"`
+	ClientID        string            `yaml:"client_id"`
+	RedirectURL     string            `yaml:"redirect_url"`
+	LogoutURL       string            `yaml:"logout_url"`
+	Scopes          []string          `yaml:"scopes"`
+	AuthorizeParams map[string]string `yaml:"authorize_params"`
+	GroupsClaim     string            `yaml:"groups_claim"`
+	Session         duration          `yaml:"session"`
+	SignInOrigins   []string          `yaml:"sign_in_origins"`
 }
 
 type alb struct {
@@ -109,6 +143,11 @@ type notify struct {
 	Format   string `yaml:"format"`
 	Language string `yaml:"language"`
 	Page     string `yaml:"page"`
+}
+
+// audit: days, because nobody keeps records by the hour, and a length of time has no unit beyond it.
+type audit struct {
+	KeepDays *int `yaml:"keep_days"`
 }
 
 type beat struct {
@@ -240,7 +279,7 @@ func plain(e string) string {
 		return line + ": " + strings.ReplaceAll(what, "!!", "")
 	}
 	var keys []string
-	for _, t := range []any{file{}, signIn{}, alb{}, deadman{}, beat{}, notify{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{},
+	for _, t := range []any{file{}, signIn{}, alb{}, oidc{}, deadman{}, beat{}, notify{}, audit{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{},
 		accessRules{}, accessRule{}, accessHours{}, casesFile{}, accessCase{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
@@ -347,6 +386,9 @@ var (
 	albForm      = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[^/]+/[0-9a-f]+$`)
 	clientForm   = regexp.MustCompile(`^[\w+]{1,128}$`)
 	issuerForm   = regexp.MustCompile(`^https://[^\s?#]+[^\s?#/]$`)
+	oidcForm     = regexp.MustCompile(`^https://[^\s?#]+$`)
+	wordForm     = regexp.MustCompile(`^\S+$`)
+	redirectForm = regexp.MustCompile(`^https://[^\s/?#@]+/oauth2/callback$`)
 	urlForm      = regexp.MustCompile(`^https://[^\s/]+/\S*$`)
 	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`)
@@ -358,26 +400,28 @@ var (
 	subnetForm   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
 )
 
+// keepDaysMost is a hundred years: more is a slip of the finger.
+const keepDaysMost = 36500
+
 // idleLeast is the shortest absence of traffic that may count as idle. EC2's byte counters may be minutes old.
 const idleLeast = 15 * time.Minute
 
 func (c *checker) config(f file) *Config {
-	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For),
-		ALB: ALB{f.SignIn.ALB.ARN, f.SignIn.ALB.ClientID, f.SignIn.ALB.Issuer, f.SignIn.ALB.LogoutURL, f.SignIn.ALB.SignInOrigins, cmp.Or(f.SignIn.ALB.GroupsClaim, defaultGroupsClaim)}}
+	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For)}
 	c.require("region", f.Region, regionForm, "an AWS Region, like eu-central-1")
 	c.require("table", f.Table, tableForm, "a DynamoDB table's name")
-	c.require("signin.alb.arn", f.SignIn.ALB.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
-	c.require("signin.alb.client_id", f.SignIn.ALB.ClientID, clientForm, "the Cognito app client's id")
-	c.require("signin.alb.issuer", f.SignIn.ALB.Issuer, issuerForm, "the user pool's issuer, https://cognito-idp.REGION.amazonaws.com/POOL")
+	switch in := f.SignIn; {
+	case in.ALB == nil && in.OIDC == nil:
+		c.fault("signin", "is missing: name a load balancer that signs people in (alb), or an issuer at which Nightlatch does (oidc)")
+	case in.ALB != nil && in.OIDC != nil:
+		c.fault("signin", "names both alb and oidc: a function has one front")
+	case in.ALB != nil:
+		out.ALB = c.alb(*in.ALB)
+	default:
+		out.OIDC = c.oidc(*in.OIDC)
+	}
 	c.require("deadman.group", f.Deadman.Group, groupForm, "the schedule group's name")
 	c.require("deadman.role_arn", f.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
-	c.require("signin.alb.logout_url", f.SignIn.ALB.LogoutURL, urlForm, "an https URL, https://DOMAIN/logout?client_id=…&logout_uri=…, which ends the user pool's session")
-	for i, o := range f.SignIn.ALB.SignInOrigins {
-		if u, err := url.Parse(o); err != nil || !httpsURL(o) || u.Path != "" || u.RawQuery != "" {
-			c.fault(fmt.Sprintf("signin.alb.sign_in_origins.%d", i), "%q is not an origin, like https://example.awsapps.com", o)
-		}
-	}
-	c.groupsClaim("signin.alb.groups_claim", out.ALB.GroupsClaim)
 	if out.BeatFor == 0 {
 		out.BeatFor = 50 * time.Second
 	}
@@ -393,6 +437,16 @@ func (c *checker) config(f file) *Config {
 			c.fault("notify.language", "%q is none of en, ko, ja", n.Language)
 		}
 		c.require("notify.page", n.Page, urlForm, "the address of the page, https://vpn.example.com/")
+	}
+	if f.Audit != nil {
+		switch d := f.Audit.KeepDays; {
+		case d == nil:
+			c.fault("audit.keep_days", "is missing: for how many days audit entries are kept; leave out audit to keep them for ever")
+		case *d < 1 || *d > keepDaysMost:
+			c.fault("audit.keep_days", "%d is not between 1 and %d; leave out audit to keep entries for ever", *d, keepDaysMost)
+		default:
+			out.KeepAudit = time.Duration(*d) * 24 * time.Hour
+		}
 	}
 	if len(f.Endpoints) == 0 {
 		c.fault("endpoints", "is missing: name at least one Client VPN endpoint")
@@ -415,6 +469,66 @@ func (c *checker) config(f file) *Config {
 		out.Contact = f.Access.Contact
 	}
 	return out
+}
+
+func (c *checker) alb(a alb) *ALB {
+	c.require("signin.alb.arn", a.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
+	c.require("signin.alb.client_id", a.ClientID, clientForm, "the Cognito app client's id")
+	c.require("signin.alb.issuer", a.Issuer, issuerForm, "the user pool's issuer, https://cognito-idp.REGION.amazonaws.com/POOL")
+	c.require("signin.alb.logout_url", a.LogoutURL, urlForm, "an https URL, https://DOMAIN/logout?client_id=…&logout_uri=…, which ends the user pool's session")
+	c.origins("signin.alb.sign_in_origins", a.SignInOrigins)
+	claim := cmp.Or(a.GroupsClaim, defaultGroupsClaim)
+	c.groupsClaim("signin.alb.groups_claim", claim)
+	return &ALB{a.ARN, a.ClientID, a.Issuer, a.LogoutURL, a.SignInOrigins, claim}
+}
+
+const (
+	callbackPath = "/oauth2/callback"
+	// sessionDefault and sessionMost: a working day.
+	sessionDefault = 10 * time.Hour
+	sessionMost    = 12 * time.Hour
+)
+
+// ownParams are what a sign-in is proved by; nobody else may set them.
+var ownParams = []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "request", "request_uri"}
+
+func (c *checker) oidc(o oidc) *OIDC {
+	out := &OIDC{o.Issuer, o.ClientID, o.RedirectURL, o.LogoutURL, o.Scopes, o.AuthorizeParams, o.GroupsClaim, cmp.Or(time.Duration(o.Session), sessionDefault), o.SignInOrigins}
+	c.require("signin.oidc.issuer", o.Issuer, oidcForm, "the issuer, https://…, exactly as in the tokens that it signs")
+	c.require("signin.oidc.client_id", o.ClientID, wordForm, "the client's id at the issuer")
+	c.require("signin.oidc.redirect_url", o.RedirectURL, redirectForm, "the page's host with "+callbackPath+", https://vpn.example.com"+callbackPath+", as it is registered at the issuer")
+	if o.LogoutURL != "" {
+		c.require("signin.oidc.logout_url", o.LogoutURL, urlForm, "an https URL, which ends the issuer's session")
+	} else if strings.HasPrefix(o.Issuer, "https://cognito-idp.") {
+		// "Logout endpoint", Amazon Cognito Developer Guide: logout_uri, where the standard has post_logout_redirect_uri.
+		c.fault("signin.oidc.logout_url", "is missing: Cognito is not told in the standard's words where to lead back to: https://DOMAIN/logout?client_id=…&logout_uri=https%%3A%%2F%%2FHOST%%2Fsigned-out")
+	}
+	if o.Scopes == nil {
+		out.Scopes = []string{"openid", "email", "profile"}
+	} else if !slices.Contains(o.Scopes, "openid") {
+		c.fault("signin.oidc.scopes", "openid must be among them: without it nobody is named")
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.AuthorizeParams)) {
+		if slices.Contains(ownParams, name) {
+			c.fault("signin.oidc.authorize_params."+name, "is Nightlatch's own: the sign-in is proved by it")
+		}
+	}
+	if o.GroupsClaim != "" {
+		c.groupsClaim("signin.oidc.groups_claim", o.GroupsClaim)
+	}
+	if out.Session < time.Minute || out.Session > sessionMost {
+		c.fault("signin.oidc.session", "%v is not between a minute and %v, a working day", out.Session, sessionMost)
+	}
+	c.origins("signin.oidc.sign_in_origins", o.SignInOrigins)
+	return out
+}
+
+func (c *checker) origins(path string, origins []string) {
+	for i, o := range origins {
+		if u, err := url.Parse(o); err != nil || !httpsURL(o) || u.Path != "" || u.RawQuery != "" {
+			c.fault(fmt.Sprintf("%s.%d", path, i), "%q is not an origin, like https://example.awsapps.com", o)
+		}
+	}
 }
 
 func (c *checker) endpoint(path string, e endpoint) Endpoint {

@@ -102,6 +102,15 @@ func TestHours(t *testing.T) {
 	}
 }
 
+func TestTheAuditIsKept(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": 0, "audit: {keep_days: 400}\n": 400 * 24 * time.Hour} {
+		c, err := config.Parse("nightlatch.yaml", []byte(text+good))
+		if err != nil || c.KeepAudit != want {
+			t.Errorf("%q: got %v, %v, want %v", text, c.KeepAudit, err, want)
+		}
+	}
+}
+
 func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from, to string
@@ -124,12 +133,17 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 		"words that are none":        {"    idle: {floor: 0}\n", "    idle: {floor: 0}\n    mode: watch\n", []string{`endpoints.0.mode: "watch" is neither act nor observe`}},
 		"a channel that is none": {"endpoints:\n", "notify: {format: teams, language: de}\nendpoints:\n",
 			[]string{`nightlatch.yaml:12: notify.format: "teams" is neither slack nor json`, `notify.language: "de" is none of`, `notify.page: is missing`}},
-		"a second document":                       {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
-		"a key twice":                             {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
-		"a Region that is none":                   {"    region: eu-central-1", "    region: Frankfurt", []string{`nightlatch.yaml:24: endpoints.1.region: "Frankfurt" is not an AWS Region`}},
-		"a user instead of a role":                {"444455556666:role/nightlatch-spoke", "444455556666:user/nightlatch", []string{`nightlatch.yaml:29: endpoints.2.role_arn: "arn:aws:iam::444455556666:user/nightlatch" is not the ARN of a role in the endpoint's account`}},
-		"an external id of one letter":            {"external_id: agreed", "external_id: x", []string{`nightlatch.yaml:30: endpoints.2.external_id: "x" is not an external id: two or more`}},
-		"an external id and nobody to give it to": {"    region: eu-central-1", "    region: eu-central-1\n    external_id: agreed", []string{`nightlatch.yaml:25: endpoints.1.external_id: is for assuming a role: name that in role_arn`}},
+		"an audit that is kept for no time":           {"endpoints:\n", "audit: {keep_days: 0}\nendpoints:\n", []string{`nightlatch.yaml:12: audit.keep_days: 0 is not between 1 and 36500`}},
+		"an audit kept for longer than anybody lives": {"endpoints:\n", "audit: {keep_days: 40000}\nendpoints:\n", []string{`audit.keep_days: 40000 is not between`}},
+		"an audit kept for a length of time":          {"endpoints:\n", "audit: {keep_days: 400d}\nendpoints:\n", []string{`nightlatch.yaml:12: cannot unmarshal str`}},
+		"an audit kept for nobody knows how long":     {"endpoints:\n", "audit: {}\nendpoints:\n", []string{`nightlatch.yaml:12: audit.keep_days: is missing`}},
+		"a misspelt retention":                        {"endpoints:\n", "audit: {keep_day: 4}\nendpoints:\n", []string{`unknown key "keep_day": did you mean "keep_days"?`}},
+		"a second document":                           {"    on_visit: open\n", "    on_visit: open\n---\nregion: x\n", []string{`second document`}},
+		"a key twice":                                 {"table: nightlatch\n", "table: nightlatch\ntable: other\n", []string{`nightlatch.yaml:3: mapping key "table" already defined at line 2`}},
+		"a Region that is none":                       {"    region: eu-central-1", "    region: Frankfurt", []string{`nightlatch.yaml:24: endpoints.1.region: "Frankfurt" is not an AWS Region`}},
+		"a user instead of a role":                    {"444455556666:role/nightlatch-spoke", "444455556666:user/nightlatch", []string{`nightlatch.yaml:29: endpoints.2.role_arn: "arn:aws:iam::444455556666:user/nightlatch" is not the ARN of a role in the endpoint's account`}},
+		"an external id of one letter":                {"external_id: agreed", "external_id: x", []string{`nightlatch.yaml:30: endpoints.2.external_id: "x" is not an external id: two or more`}},
+		"an external id and nobody to give it to":     {"    region: eu-central-1", "    region: eu-central-1\n    external_id: agreed", []string{`nightlatch.yaml:25: endpoints.1.external_id: is for assuming a role: name that in role_arn`}},
 		"another Region without a schedule group": {"    deadman: {group: nightlatch-eu}\n", "",
 			[]string{`nightlatch.yaml:22: endpoints.1.deadman.group: is missing: the endpoint's dead-man's switches are schedules in eu-central-1 of account 111122223333: name a schedule group that exists there`}},
 		"another account without anything for the switch": {`    deadman: {group: nightlatch, role_arn: "arn:aws:iam::444455556666:role/nightlatch-deadman"}` + "\n", "",
@@ -166,6 +180,69 @@ func TestEveryFaultAtOnceWithItsLine(t *testing.T) {
 	}
 }
 
+// ownSignIn takes the place of good's signin.alb.
+const ownSignIn = `signin:
+  oidc:
+    issuer: https://login.example/realms/corp/
+    client_id: nightlatch
+    redirect_url: https://vpn.example.com/oauth2/callback
+`
+
+func withOIDC(more string) string {
+	before, rest, _ := strings.Cut(good, "signin:\n")
+	_, after, _ := strings.Cut(rest, "deadman:\n")
+	return before + ownSignIn + more + "deadman:\n" + after
+}
+
+func TestSignInAtAnIssuer(t *testing.T) {
+	c, err := config.Parse("nightlatch.yaml", []byte(withOIDC("")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.OIDC{Issuer: "https://login.example/realms/corp/", ClientID: "nightlatch", RedirectURL: "https://vpn.example.com/oauth2/callback",
+		Scopes: []string{"openid", "email", "profile"}, Session: 10 * time.Hour}
+	if c.ALB != nil || c.OIDC == nil || !reflect.DeepEqual(*c.OIDC, want) {
+		t.Errorf("got %+v, want %+v", c.OIDC, want)
+	}
+	c, err = config.Parse("nightlatch.yaml", []byte(withOIDC(`    logout_url: https://login.example/logout?client_id=nightlatch
+    scopes: [openid, groups]
+    authorize_params: {identity_provider: IdentityCenter}
+    groups_claim: groups
+    session: 8h
+    sign_in_origins: [https://login.example]
+`)))
+	want.LogoutURL, want.Scopes, want.AuthorizeParams = "https://login.example/logout?client_id=nightlatch", []string{"openid", "groups"}, map[string]string{"identity_provider": "IdentityCenter"}
+	want.GroupsClaim, want.Session, want.SignInOrigins = "groups", 8*time.Hour, []string{"https://login.example"}
+	if err != nil || !reflect.DeepEqual(*c.OIDC, want) {
+		t.Errorf("got %v, %+v, want %+v", err, c.OIDC, want)
+	}
+}
+
+func TestFaultsOfTheSignIn(t *testing.T) {
+	both := strings.Replace(good, "signin:\n", ownSignIn, 1)
+	without, _, _ := strings.Cut(good, "signin:\n")
+	for name, tt := range map[string]struct{ file, want string }{
+		"neither front":             {without, `nightlatch.yaml:1: signin: is missing: name a load balancer that signs people in (alb), or an issuer at which Nightlatch does (oidc)`},
+		"both fronts":               {both, `nightlatch.yaml:3: signin: names both alb and oidc: a function has one front`},
+		"a misspelt key":            {withOIDC("    sesion: 8h\n"), `nightlatch.yaml:8: unknown key "sesion": did you mean "session"?`},
+		"an issuer in the clear":    {strings.Replace(withOIDC(""), "https://login", "http://login", 1), `nightlatch.yaml:5: signin.oidc.issuer: "http://login.example/realms/corp/" is not the issuer`},
+		"no client":                 {strings.Replace(withOIDC(""), "    client_id: nightlatch\n", "", 1), `nightlatch.yaml:4: signin.oidc.client_id: is missing`},
+		"another callback":          {strings.Replace(withOIDC(""), "/oauth2/callback", "/callback", 1), `nightlatch.yaml:7: signin.oidc.redirect_url: "https://vpn.example.com/callback" is not the page's host with /oauth2/callback`},
+		"a way out in the clear":    {withOIDC("    logout_url: http://login.example/logout\n"), `nightlatch.yaml:8: signin.oidc.logout_url: "http://login.example/logout" is not an https URL`},
+		"Cognito without a way out": {strings.Replace(withOIDC(""), "https://login.example/realms/corp/", "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_A", 1), `nightlatch.yaml:4: signin.oidc.logout_url: is missing: Cognito is not told in the standard's words where to lead back to: https://DOMAIN/logout?client_id=…&logout_uri=https%3A%2F%2FHOST%2Fsigned-out`},
+		"not OpenID Connect":        {withOIDC("    scopes: [email]\n"), `nightlatch.yaml:8: signin.oidc.scopes: openid must be among them`},
+		"no scopes":                 {withOIDC("    scopes: []\n"), `nightlatch.yaml:8: signin.oidc.scopes: openid must be among them`},
+		"a nonce of one's own":      {withOIDC("    authorize_params:\n      prompt: login\n      nonce: x\n"), `nightlatch.yaml:10: signin.oidc.authorize_params.nonce: is Nightlatch's own`},
+		"more than a working day":   {withOIDC("    session: 13h\n"), `nightlatch.yaml:8: signin.oidc.session: 13h0m0s is not between a minute and 12h0m0s, a working day`},
+		"less than a minute":        {withOIDC("    session: -1h\n"), `nightlatch.yaml:8: signin.oidc.session: -1h0m0s is not between`},
+		"no origin":                 {withOIDC("    sign_in_origins: [login.example]\n"), `nightlatch.yaml:8: signin.oidc.sign_in_origins.0: "login.example" is not an origin`},
+	} {
+		if _, err := config.Parse("nightlatch.yaml", []byte(tt.file)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got\n%v\nwant\n%s", name, err, tt.want)
+		}
+	}
+}
+
 func TestEndpointByName(t *testing.T) {
 	c, err := config.Parse("nightlatch.yaml", []byte(good))
 	if err != nil {
@@ -190,6 +267,7 @@ func TestEndpointByName(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(good + spokes))
 	f.Add([]byte(good + rules))
+	f.Add([]byte(withOIDC("    session: 8h\n")))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, err := config.Parse("fuzz.yaml", raw)
 		if err != nil {

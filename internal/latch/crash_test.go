@@ -89,6 +89,55 @@ func TestCrashPoints(t *testing.T) {
 			c.isOpen(1)
 			c.press(kim, (*latch.Keeper).Done)
 		}},
+		"break-glass under an order, and a new order ends it": {nil, func(c *crashing) {
+			c.press(operator, (*latch.Keeper).Close)
+			c.press(kim, breakGlass)
+			c.isOpen(1)
+			if l, _ := c.store.Now(office).LeaseOf(kim.Subject); !l.BreakGlass {
+				c.Errorf("open with the lease %+v", l)
+			}
+			c.press(operator, (*latch.Keeper).Close)
+			c.isOff()
+		}},
+		"break-glass after the hours, until its end": {func(w *world) {
+			w.policy.Hours = &latch.Hours{Location: time.UTC, Close: true, Windows: []latch.Window{{Days: daily, From: 12 * 60, To: 13 * 60}}}
+		}, func(c *crashing) {
+			c.press(kim, breakGlass)
+			c.isOpen(1)
+			c.pause(9 * time.Minute)
+		}},
+		"a pause, whose end lets others in": {nil, func(c *crashing) {
+			c.press(kim, (*latch.Keeper).Open)
+			c.isOpen(1)
+			c.press(operator, func(k *latch.Keeper, ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
+				q.Why = "works"
+				return k.Pause(ctx, id, q)
+			})
+			c.isOpen(1)
+			if h := c.store.Now(office).Hold; h == nil || !h.Pause {
+				c.Errorf("the pause is lost: %+v", h)
+			}
+			c.press(operator, (*latch.Keeper).Release)
+			c.press(lee, (*latch.Keeper).Open)
+			c.press(kim, (*latch.Keeper).Done)
+			c.isOpen(1)
+			c.press(lee, (*latch.Keeper).Done)
+		}},
+		"an operator extends somebody's lease, and ends it": {func(w *world) { w.policy.LeaseDefault = 5 * time.Minute }, func(c *crashing) {
+			c.press(kim, (*latch.Keeper).Open)
+			c.isOpen(1)
+			c.press(operator, func(k *latch.Keeper, ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
+				return k.ExtendFor(ctx, id, q, kim.Subject)
+			})
+			c.pause(5 * time.Minute)
+			c.isOpen(1)
+			c.mu.Lock()
+			c.asking[kim.Subject]++
+			c.mu.Unlock()
+			c.press(operator, func(k *latch.Keeper, ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
+				return k.EndFor(ctx, id, q, kim.Subject)
+			})
+		}},
 		"the first subnet fails, and the second serves": {func(w *world) { w.vpn.FailSubnet(subnetA, true) }, func(c *crashing) {
 			c.press(kim, (*latch.Keeper).Open)
 			c.pause(time.Minute)
@@ -153,6 +202,12 @@ func TestCrashPoints(t *testing.T) {
 			t.Errorf("no script calls %s", call)
 		}
 	}
+}
+
+// breakGlass is an opening for ten minutes, outside everything.
+func breakGlass(k *latch.Keeper, ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
+	q.For, q.Why, q.BreakGlass = 10*time.Minute, "break-glass", true
+	return k.Open(ctx, id, q)
 }
 
 // crashing is a world whose process ends at one of its calls.

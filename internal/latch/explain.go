@@ -24,8 +24,9 @@ type Explanation struct {
 	Causes      []Cause
 	Differences []Difference
 	Failure     *Failure
-	Past        []Past  // of the phases that have been gone through, in order
-	Entries     []Entry // of the audit, the newest first
+	Past        []Past   // of the phases that have been gone through, in order
+	Entries     []Entry  // of the audit, the newest first
+	DeadLetters []Notice // messages that could not be sent, the newest last
 }
 
 // Past is how long a phase has taken at an endpoint.
@@ -56,7 +57,7 @@ func (k *Keeper) Explain(ctx context.Context, id EndpointID) (Explanation, error
 	}
 	now := time.Now()
 	e := Explanation{Endpoint: id, ObservedAt: look.At, Stale: cause != nil, Unanswered: cause, Decision: Plan(look, r, p, now),
-		Leases: r.Live(now), Hold: r.held(now), Causes: Why(look, r, p, now), Differences: Drift(look, r, p), Failure: r.Failure, Entries: entries}
+		Leases: r.Live(now), Hold: r.held(now), Causes: Why(look, r, p, now), Differences: Drift(look, r, p), Failure: r.Failure, Entries: entries, DeadLetters: r.DeadLetters}
 	for _, phase := range Phases {
 		if past := slices.Sorted(slices.Values(r.Past[phase])); len(past) > 0 {
 			e.Past = append(e.Past, Past{phase, len(past), quantile(past, 50), quantile(past, 90), past[len(past)-1]})

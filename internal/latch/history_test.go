@@ -32,7 +32,8 @@ var (
 // and are replaced, also with another policy; clocks that are off or jump (see latchtest.Clock); calls that fail, that are
 // throttled or refused, whose answers are lost, or that take time; reports that lag; an audit that cannot be written;
 // associations that fail; associations, routes and security groups that somebody changes in the console; everybody at
-// once; orders, hours, and policies that only observe. What is not: a store that loses a write which it acknowledged.
+// once; orders, hours, and policies that only observe; and, in two histories of three, break-glass, pauses, and operators who
+// end and extend the leases of others. What is not: a store that loses a write which it acknowledged.
 func TestHistories(t *testing.T) {
 	var all tally
 	if *seed != 0 {
@@ -83,6 +84,11 @@ func (a *tally) report(t *testing.T, histories int) {
 	for _, code := range latch.Codes {
 		if strings.HasPrefix(string(code), "closing.") && a.n[string(code)] == 0 {
 			t.Errorf("no history closed for %s", code)
+		}
+	}
+	for _, what := range []string{"break-glass", "break-glass alone", "pause", "end-for", "extend-for"} {
+		if a.n[what] == 0 {
+			t.Errorf("no history has a %s that was granted", what)
 		}
 	}
 }
@@ -491,7 +497,19 @@ func (h *history) act() {
 	who := h.people[h.rand.IntN(len(h.people))]
 	k := h.processes[h.rand.IntN(len(h.processes))].keeper
 	length := min(h.between(1, 180), h.policy.LeaseMax)
-	switch h.rand.IntN(26) {
+	kinds := 26
+	if h.seed%3 != 0 {
+		kinds = 36
+	}
+	switch h.rand.IntN(kinds) {
+	case 26, 27, 28, 29:
+		h.ask(k, "break-glass", who, length, (*latch.Keeper).Open)
+	case 30, 31:
+		h.ask(k, "pause", operator, h.between(5, 60), (*latch.Keeper).Pause)
+	case 32, 33:
+		h.others(k, "end-for", who, 0, (*latch.Keeper).EndFor)
+	case 34, 35:
+		h.others(k, "extend-for", who, length, (*latch.Keeper).ExtendFor)
 	case 0, 1, 2, 3:
 		h.ask(k, "open", who, length, (*latch.Keeper).Open)
 	case 4:
@@ -563,7 +581,7 @@ func (h *history) ask(k *latch.Keeper, what string, who latch.Principal, length 
 	defer cancel()
 	h.mu.Lock()
 	h.asked++
-	q := latch.Request{Who: who, For: length, Why: what, ID: fmt.Sprint(what, "-", h.asked)}
+	q := latch.Request{Who: who, For: length, Why: what, ID: fmt.Sprint(what, "-", h.asked), BreakGlass: what == "break-glass"}
 	if what != "extend" {
 		h.asking[who.Subject]++
 	}
@@ -579,19 +597,49 @@ func (h *history) ask(k *latch.Keeper, what string, who latch.Principal, length 
 	if err != nil {
 		return
 	}
-	if !h.mute.Load() && !h.faults.Load() || what == "open" || what == "extend" || what == "release" {
+	if !h.mute.Load() && !h.faults.Load() || needsAudit(what) {
 		h.heard[q.ID] = what
 	}
-	_, wishes := r.LeaseOf(who.Subject)
+	h.all.count(what)
+	lease, wishes := r.LeaseOf(who.Subject)
 	ended := r.Opening != nil && r.Opening.ClosingFor != "" || h.asking[who.Subject] > 0 || ordered(r, time.Now()) || h.hoursEnd()
 	switch {
 	case what == "open" && !wishes && !ended && v.State != latch.StateClosing && v.State != latch.StateOff:
 		h.wrong("%s was told %s (%s), and has no lease", who.Name, v.State, v.Reason.Code)
 	case what == "done" && wishes && h.asking[who.Subject] == 0:
 		h.wrong("%s is done, and has a lease still", who.Name)
+	case what == "break-glass" && h.asking[who.Subject] == 0 && wishes && (!lease.BreakGlass || lease.Until.After(time.Now().Add(length+h.slip))):
+		h.wrong("a break-glass for %v made the lease %+v", length, lease)
 	case what == "close" && !ordered(r, time.Now()) && length > h.slip:
 		h.wrong("the order to close is not stored: %+v", r.Hold)
+	case what == "pause" && !inForce(r, time.Now()) && length > h.slip:
+		h.wrong("the pause is not stored: %+v", r.Hold)
 	}
+}
+
+// needsAudit says which requests are granted only when the audit has them.
+func needsAudit(what string) bool { return what != "done" && what != "close" && what != "end-for" }
+
+// others is an operator who does something to somebody else's lease.
+func (h *history) others(k *latch.Keeper, what string, whose latch.Principal, length time.Duration, do func(*latch.Keeper, context.Context, latch.EndpointID, latch.Request, latch.Subject) (latch.View, error)) {
+	if what == "end-for" {
+		h.mu.Lock()
+		h.asking[whose.Subject]++
+		h.mu.Unlock()
+		defer func() {
+			h.mu.Lock()
+			h.asking[whose.Subject]--
+			h.mu.Unlock()
+		}()
+	}
+	before := time.Now()
+	h.ask(k, what, operator, length, func(k *latch.Keeper, ctx context.Context, id latch.EndpointID, q latch.Request) (latch.View, error) {
+		v, err := do(k, ctx, id, q, whose.Subject)
+		if l, has := h.store.Now(id).LeaseOf(whose.Subject); err == nil && what == "end-for" && has && l.Asked.Before(before.Add(-h.slip)) {
+			h.wrong("the lease of %s was ended, and is there still: %+v", whose.Name, l)
+		}
+		return v, err
+	})
 }
 
 // look compares what a page shows with the truth.
@@ -769,7 +817,7 @@ func (h *history) quiet() {
 		time.Sleep(10 * time.Minute)
 		var until time.Time
 		may, until, _ = h.policy.Hours.May(time.Now())
-		may = may && (until.IsZero() || time.Until(until) > h.policy.LeaseDefault) && !ordered(h.store.Now(office), time.Now())
+		may = may && (until.IsZero() || time.Until(until) > h.policy.LeaseDefault) && !inForce(h.store.Now(office), time.Now())
 	}
 	was := h.store.Now(office)
 	h.open(kim, h.policy.LeaseDefault)

@@ -1,6 +1,7 @@
 package latch
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -28,7 +30,7 @@ const (
 	beatWide = 8
 	// beatRest is how long after the end of one beat the next may begin; what falls due meanwhile is looked at at the end.
 	beatRest = 10 * time.Second
-	// holdMax is the longest that an operator may keep an endpoint closed by one order.
+	// holdMax is the longest that an operator may keep an endpoint closed or paused by one order.
 	holdMax = 24 * time.Hour
 	// withdrawFor is how long a request whose caller gave up goes on, to take its wish back.
 	withdrawFor = 2 * time.Second
@@ -236,21 +238,27 @@ func (k *Keeper) lookOfOthers(ctx context.Context, id EndpointID, look Observati
 // Open gives the person a lease, or prolongs the one they hold, and takes the first steps. The audit is written
 // before anything else; without it nothing is opened. When AWS refuses to associate and nothing was there before, the
 // person's lease is withdrawn and the error says what AWS said.
+//
+// A break-glass request is bound by neither hours nor orders nor the rules' longest lease, but by the policy's and by the
+// absolute maximum. It takes the place of the lease that the person holds, and its end is not put off but by another one.
 func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, error) {
 	p, err := k.policy(id)
 	if err != nil {
 		return View{}, err
 	}
-	if q.For, err = p.length(q.For); err != nil {
+	if q.BreakGlass && q.For == 0 {
+		return View{}, fmt.Errorf("%w: break-glass needs a length of time", ErrBadRequest)
+	}
+	if q.For, err = p.length(q); err != nil {
 		return View{}, err
 	}
 	if p.Observe {
 		return View{}, ErrObserving
 	}
-	if p.ReasonRequired && q.Why == "" {
+	if (p.ReasonRequired || q.ReasonRequired || q.BreakGlass) && q.Why == "" {
 		return View{}, ErrReason
 	}
-	if may, _, next := p.Hours.May(time.Now()); !may {
+	if may, _, next := p.Hours.May(time.Now()); !may && !q.BreakGlass {
 		return View{}, &HoursError{next}
 	}
 	// It gives up so early that there is time to take the wish back: at its deadline Lambda ends the process.
@@ -259,7 +267,11 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		defer cancel()
 		ctx = early
 	}
-	look, joined, err := k.joinable(ctx, id)
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	look, joined, err := k.joinable(ctx, id, was)
 	if err != nil {
 		return View{}, err
 	}
@@ -272,20 +284,28 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 			return View{}, fmt.Errorf("%w: AWS reports it as %s %s", ErrNotReady, look.Status, look.StatusMessage)
 		}
 	}
-	if err := k.audit(ctx, id, q, "open", q.For.String()); err != nil {
+	wish := Entry{Action: "open", Code: OpenLease, Before: was.leaseEnd(q.Who.Subject), After: q.For.String()}
+	if h := was.held(time.Now()); q.BreakGlass {
+		wish.Action, wish.Code, wish.Before = "break-glass", OpenBreakGlass, overridden(was, p, time.Now())
+	} else if h != nil {
+		wish.Code = h.code()
+	}
+	if err := k.audit(ctx, id, q, wish); err != nil {
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
 	var clipped, extended bool
 	var asked time.Time
+	notice := rand.Text()
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
-		if may, _, next := p.Hours.May(now); !may { // they ended while EC2 was asked
+		if may, _, next := p.Hours.May(now); !may && !q.BreakGlass { // they ended while EC2 was asked
 			return &HoursError{next}
 		}
-		if h := r.held(now); h != nil {
+		if h := r.held(now); h == nil {
+			r.Hold = nil // over; a process whose clock is behind must not think otherwise
+		} else if !q.BreakGlass {
 			return &HeldError{*h}
 		}
-		r.Hold = nil // over; a process whose clock is behind must not think otherwise
 		if r.Opening == nil {
 			r.Opening, r.Failure = newOpening(p, now), nil
 			r.Opening.ID = rand.Text()
@@ -295,19 +315,24 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 		if !extended {
 			l = Lease{Subject: q.Who.Subject, Since: now}
 		}
-		l.Name, l.Why, l.Asked = q.Who.Name, q.Why, now
-		asked = now
+		l.Asked, asked = now, now
 		var until time.Time
-		until, clipped = clip(now.Add(q.For), *r.Opening, p, now)
-		if until.After(l.Until) {
-			l.Until = until
+		until, clipped = clip(now.Add(q.For), *r.Opening, p, now, q.BreakGlass)
+		if q.BreakGlass || until.After(l.Until) {
+			l.endsAt(until, q.BreakGlass, now)
+		}
+		if l.BreakGlass == q.BreakGlass { // else the name and the reason are still those of a break-glass
+			l.Name, l.Why = q.Who.Name, q.Why
 		}
 		r.setLease(l)
+		if q.BreakGlass && k.c.Notify != nil {
+			r.tell(Notice{ID: notice, Kind: NoticeBreakGlass, Endpoint: id, At: now, Until: l.Until, Who: cmp.Or(l.Name, string(l.Subject)), Words: q.Why})
+		}
 		return nil
 	})
 	if err != nil {
 		// The answer may be lost and the wish stored.
-		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
+		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended, notice))
 	}
 	if going(Plan(look, r, p, time.Now())) { // by itself, or by somebody who asked in the same moment
 		v := k.view(look, r, q.Who)
@@ -322,7 +347,7 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 	_, waits := t.record.LeaseOf(q.Who.Subject)
 	waits = waits && t.decision.State == StateClosing
 	if err != nil && !extended && !waits && !t.holds() {
-		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
+		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended, notice))
 	}
 	if err != nil {
 		k.c.Log.Warn("opening goes on with faults", "endpoint_id", id, "err", err)
@@ -337,8 +362,8 @@ func (k *Keeper) Open(ctx context.Context, id EndpointID, q Request) (View, erro
 
 // withdraw takes back the wish of a request that failed, unless the person has asked again since or held the lease
 // before. Left behind it would open the endpoint later, when nobody expects it; so it is taken back even when the
-// caller has given up.
-func (k *Keeper) withdraw(ctx context.Context, id EndpointID, who Subject, asked time.Time, held bool) error {
+// caller has given up. Nor is anybody told of it who was not yet.
+func (k *Keeper) withdraw(ctx context.Context, id EndpointID, who Subject, asked time.Time, held bool, notice string) error {
 	if held || asked.IsZero() {
 		return nil
 	}
@@ -350,6 +375,7 @@ func (k *Keeper) withdraw(ctx context.Context, id EndpointID, who Subject, asked
 			return errAsItWas
 		}
 		r.dropLease(who)
+		r.Outbox = slices.DeleteFunc(r.Outbox, func(n Notice) bool { return n.ID == notice })
 		return nil
 	})
 	if errors.Is(err, errAsItWas) {
@@ -369,17 +395,13 @@ var errAsItWas = errors.New("nothing to change")
 
 // joinable returns the last look when it is fresh and the opening goes on without this request: then a further person
 // needs no call to EC2.
-func (k *Keeper) joinable(ctx context.Context, id EndpointID) (Observation, bool, error) {
+func (k *Keeper) joinable(ctx context.Context, id EndpointID, r Record) (Observation, bool, error) {
 	look, err := k.c.Store.Look(ctx, id)
 	if err != nil {
 		return look, false, fmt.Errorf("last look: %w", err)
 	}
 	if !within(look, lookFresh) {
 		return look, false, nil
-	}
-	r, err := k.c.Store.Load(ctx, id)
-	if err != nil {
-		return look, false, fmt.Errorf("wishes: %w", err)
 	}
 	return look, going(Plan(look, r, k.c.Endpoints[id], time.Now())), nil
 }
@@ -417,37 +439,68 @@ func going(d Decision) bool {
 }
 
 // Extend moves the end of the person's lease by q.For, at most to the longest lease from now and to the absolute
-// maximum of the opening. ErrNoLease when they hold none; ErrTooLong when there is nothing left to extend.
+// maximum of the opening. ErrNoLease when they hold none; ErrTooLong when there is nothing left to extend. A break-glass
+// lease is extended where one may open, and is one like any other from then on.
 func (k *Keeper) Extend(ctx context.Context, id EndpointID, q Request) (View, error) {
+	return k.extend(ctx, id, q, q.Who.Subject, "extend")
+}
+
+// ExtendFor extends somebody else's lease, as Extend does one's own; that is ErrOwn here.
+func (k *Keeper) ExtendFor(ctx context.Context, id EndpointID, q Request, whose Subject) (View, error) {
+	if whose == q.Who.Subject {
+		return View{}, ErrOwn
+	}
+	return k.extend(ctx, id, q, whose, "extend-for")
+}
+
+func (k *Keeper) extend(ctx context.Context, id EndpointID, q Request, whose Subject, action string) (View, error) {
 	p, err := k.policy(id)
 	if err != nil {
 		return View{}, err
 	}
-	if q.For, err = p.length(q.For); err != nil {
+	if q.BreakGlass {
+		return View{}, fmt.Errorf("%w: break-glass opens; it does not extend", ErrBadRequest)
+	}
+	if q.For, err = p.length(q); err != nil {
 		return View{}, err
 	}
 	if p.Observe {
 		return View{}, ErrObserving
 	}
-	if err := k.audit(ctx, id, q, "extend", q.For.String()); err != nil {
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	wish := Entry{Action: action, Whose: other(whose, q), Before: was.leaseEnd(whose), After: q.For.String()}
+	if l, ok := was.LeaseOf(whose); ok {
+		wish.Code, _ = extendable(was, l, p, time.Now())
+	}
+	if err := k.audit(ctx, id, q, wish); err != nil {
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
 	var clipped bool
 	_, err = k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
-		l, ok := r.LeaseOf(q.Who.Subject)
+		l, ok := r.LeaseOf(whose)
 		if !ok || !l.Until.After(now) || r.Opening == nil {
-			return ErrNoLease
+			return noLease(whose, q)
+		}
+		if _, err := extendable(*r, l, p, now); err != nil {
+			return err
+		}
+		if q.ReasonRequired && q.Why == "" && l.Why == "" {
+			return ErrReason
 		}
 		wish := l.Until.Add(q.For)
-		longest := now.Add(p.LeaseMax)
+		longest := now.Add(p.longest(q))
 		var until time.Time
-		until, clipped = clip(earlier(wish, longest), *r.Opening, p, now)
+		until, clipped = clip(earlier(wish, longest), *r.Opening, p, now, false)
 		clipped = clipped || wish.After(longest)
 		if !until.After(l.Until) {
 			return fmt.Errorf("%w: it cannot be extended past %s", ErrTooLong, l.Until.UTC().Format(time.RFC3339))
 		}
-		l.Until, l.Asked = until, now
+		l.endsAt(until, false, now)
+		l.Asked = now
 		r.setLease(l)
 		return nil
 	})
@@ -459,22 +512,58 @@ func (k *Keeper) Extend(ctx context.Context, id EndpointID, q Request) (View, er
 	return v, err
 }
 
+// extendable says why a lease may not be extended at now: an order, or, for one of break-glass, the hours. The error is nil
+// when it may.
+func extendable(r Record, l Lease, p Policy, now time.Time) (Code, error) {
+	if h := r.held(now); h != nil {
+		return h.code(), &HeldError{*h}
+	}
+	if may, _, next := p.Hours.May(now); !may && l.BreakGlass {
+		return OffHours, &HoursError{next}
+	}
+	return OpenLease, nil
+}
+
 // Done ends the person's lease; when it was the last, closing begins. ErrNoLease when they hold none. A fault in
 // closing is not the person's: it is logged, and the beat tries again.
 func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, error) {
+	return k.finish(ctx, id, q, q.Who.Subject, "done")
+}
+
+// EndFor ends somebody else's lease, as Done does one's own; that is ErrOwn here.
+func (k *Keeper) EndFor(ctx context.Context, id EndpointID, q Request, whose Subject) (View, error) {
+	if whose == q.Who.Subject {
+		return View{}, ErrOwn
+	}
+	return k.finish(ctx, id, q, whose, "end-for")
+}
+
+func (k *Keeper) finish(ctx context.Context, id EndpointID, q Request, whose Subject, action string) (View, error) {
 	if _, err := k.policy(id); err != nil {
 		return View{}, err
 	}
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	wish := Entry{Action: action, Whose: other(whose, q), Before: was.leaseEnd(whose)}
+	switch others := func(l Lease) bool { return l.Subject != whose }; {
+	case wish.Before == "":
+	case slices.ContainsFunc(was.Live(time.Now()), others):
+		wish.Code = OpenLease
+	default:
+		wish.Code = ClosingDone
+	}
 	// Without an audit nothing opens, but closing goes on.
-	if err := k.audit(ctx, id, q, "done", ""); err != nil {
-		k.c.Log.Error("audit entry lost", "endpoint_id", id, "action", "done", "err", err)
+	if err := k.audit(ctx, id, q, wish); err != nil {
+		k.c.Log.Error("audit entry lost", "endpoint_id", id, "action", action, "err", err)
 	}
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
-		if l, ok := r.LeaseOf(q.Who.Subject); !ok || !l.Until.After(now) {
-			return ErrNoLease
+		if l, ok := r.LeaseOf(whose); !ok || !l.Until.After(now) {
+			return noLease(whose, q)
 		}
-		r.dropLease(q.Who.Subject)
+		r.dropLease(whose)
 		if len(r.Live(now)) == 0 && r.Opening != nil {
 			r.Opening.Done, r.Opening.LeaseEnded = true, now
 		}
@@ -489,8 +578,53 @@ func (k *Keeper) Done(ctx context.Context, id EndpointID, q Request) (View, erro
 	return k.closing(ctx, id, r, q.Who)
 }
 
-// Close ends everybody's lease by an operator's order, and keeps the endpoint closed for q.For, so that nobody's page
-// opens it again at once. Closing begins; a fault in it is logged, and the beat tries again.
+// other is whose lease a request is about, for the audit; empty when it is the asking person's.
+func other(whose Subject, q Request) Subject {
+	if whose == q.Who.Subject {
+		return ""
+	}
+	return whose
+}
+
+func noLease(whose Subject, q Request) error {
+	if whose == q.Who.Subject {
+		return ErrNoLease
+	}
+	return fmt.Errorf("%w: nor does %s", ErrNoLease, whose)
+}
+
+// leaseEnd is when the subject's lease ends, for the audit; empty when there is none.
+func (r Record) leaseEnd(s Subject) string {
+	l, ok := r.LeaseOf(s)
+	if !ok {
+		return ""
+	}
+	return l.Until.UTC().Format(time.RFC3339)
+}
+
+// order is the order in force at now, for the audit; empty when there is none.
+func (r Record) order(now time.Time) string {
+	h := r.held(now)
+	if h == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s until %s", h.code(), h.Until.UTC().Format(time.RFC3339))
+}
+
+// overridden is what a break-glass does not heed, for the audit. What the access rules say is not the keeper's to know.
+func overridden(r Record, p Policy, now time.Time) string {
+	var all []string
+	if may, _, next := p.Hours.May(now); !may {
+		all = append(all, fmt.Sprintf("%s until %s", OffHours, next.UTC().Format(time.RFC3339)))
+	}
+	if order := r.order(now); order != "" {
+		all = append(all, order)
+	}
+	return strings.Join(all, ", ")
+}
+
+// Close ends everybody's lease by an operator's order, those of break-glass too, and keeps the endpoint closed for q.For,
+// so that nobody's page opens it again at once. Closing begins; a fault in it is logged, and the beat tries again.
 func (k *Keeper) Close(ctx context.Context, id EndpointID, q Request) (View, error) {
 	p, err := k.policy(id)
 	switch {
@@ -501,18 +635,57 @@ func (k *Keeper) Close(ctx context.Context, id EndpointID, q Request) (View, err
 	case q.For <= 0 || q.For > holdMax:
 		return View{}, fmt.Errorf("%w: an order to close lasts up to %s", ErrBadRequest, holdMax)
 	}
-	if err := k.audit(ctx, id, q, "close", q.For.String()); err != nil {
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	if err := k.audit(ctx, id, q, Entry{Action: "close", Code: ClosingHeld, Before: was.order(time.Now()), After: q.For.String()}); err != nil {
 		k.c.Log.Error("audit entry lost", "endpoint_id", id, "action", "close", "err", err)
 	}
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
 		r.Hold = &Hold{By: q.Who.Subject, Name: q.Who.Name, Why: q.Why, Since: now, Until: now.Add(q.For)}
+		// Those of break-glass would outlive an order that is there already, as this one is when the next look comes. The
+		// others lapse with that look.
+		r.Leases = slices.DeleteFunc(r.Leases, func(l Lease) bool { return l.BreakGlass })
 		return nil
 	})
 	if err != nil {
 		return View{}, err
 	}
 	return k.closing(ctx, id, r, q.Who)
+}
+
+// Pause keeps everybody from opening, joining and extending for q.For; who has a lease keeps it, and its end closes as
+// ever. q.Why is the message to people. Release ends it; another order takes its place.
+func (k *Keeper) Pause(ctx context.Context, id EndpointID, q Request) (View, error) {
+	p, err := k.policy(id)
+	switch {
+	case err != nil:
+		return View{}, err
+	case p.Observe:
+		return View{}, ErrObserving
+	case q.For <= 0 || q.For > holdMax:
+		return View{}, fmt.Errorf("%w: a pause lasts up to %s", ErrBadRequest, holdMax)
+	case q.Why == "":
+		return View{}, ErrReason
+	}
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	if err := k.audit(ctx, id, q, Entry{Action: "pause", Code: OffPaused, Before: was.order(time.Now()), After: q.For.String()}); err != nil {
+		return View{}, fmt.Errorf("audit: %w", err)
+	}
+	_, err = k.amend(ctx, id, func(r *Record) error {
+		now := time.Now()
+		r.Hold = &Hold{By: q.Who.Subject, Name: q.Who.Name, Why: q.Why, Since: now, Until: now.Add(q.For), Pause: true}
+		return nil
+	})
+	if err != nil {
+		return View{}, err
+	}
+	return k.View(ctx, id, q.Who)
 }
 
 // closing takes the first steps towards off, by the record r if it comes to none. A fault in it is not the person's: it is
@@ -528,15 +701,27 @@ func (k *Keeper) closing(ctx context.Context, id EndpointID, r Record, who Princ
 	return k.view(t.look, t.known(r), who), nil
 }
 
-// Release ends an operator's order to keep the endpoint closed before its time. ErrNoLease when there is none.
+// Release ends an operator's order to keep the endpoint closed or paused before its time. ErrNoLease when there is none.
 func (k *Keeper) Release(ctx context.Context, id EndpointID, q Request) (View, error) {
-	if _, err := k.policy(id); err != nil {
+	p, err := k.policy(id)
+	if err != nil {
 		return View{}, err
 	}
-	if err := k.audit(ctx, id, q, "release", ""); err != nil {
+	was, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
+	}
+	now := time.Now()
+	wish := Entry{Action: "release", Code: OffIdle, Before: was.order(now)}
+	if may, _, _ := p.Hours.May(now); len(was.Live(now)) > 0 {
+		wish.Code = OpenLease
+	} else if !may {
+		wish.Code = OffHours
+	}
+	if err := k.audit(ctx, id, q, wish); err != nil {
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
-	_, err := k.amend(ctx, id, func(r *Record) error {
+	_, err = k.amend(ctx, id, func(r *Record) error {
 		if r.held(time.Now()) == nil {
 			return fmt.Errorf("%w: nobody keeps it closed", ErrNoLease)
 		}
@@ -562,37 +747,54 @@ func (k *Keeper) policy(id EndpointID) (Policy, error) {
 	return p, nil
 }
 
-// length checks how long somebody asks for; nothing means the default.
-func (p Policy) length(d time.Duration) (time.Duration, error) {
-	switch {
-	case d == 0:
-		return p.LeaseDefault, nil
-	case d < 0:
-		return 0, fmt.Errorf("%w: a length of time must be positive", ErrBadRequest)
-	case d > p.LeaseMax:
-		return 0, fmt.Errorf("%w: at most %s at a time", ErrTooLong, p.LeaseMax)
+// longest is the longest lease that q may ask for. The access rules have no say in a break-glass.
+func (p Policy) longest(q Request) time.Duration {
+	if q.Longest <= 0 || q.BreakGlass {
+		return p.LeaseMax
 	}
-	return d, nil
+	return min(q.Longest, p.LeaseMax)
+}
+
+// length checks how long somebody asks for; nothing means the default, as far as that is allowed.
+func (p Policy) length(q Request) (time.Duration, error) {
+	most := p.longest(q)
+	switch {
+	case q.For == 0:
+		return min(p.LeaseDefault, most), nil
+	case q.For < 0:
+		return 0, fmt.Errorf("%w: a length of time must be positive", ErrBadRequest)
+	case q.For > most:
+		return 0, fmt.Errorf("%w: at most %s at a time", ErrTooLong, most)
+	}
+	return q.For, nil
 }
 
 // clip cuts a lease's end to the absolute maximum of the opening it will be served by, the present one or the next when
-// that one is closing or past its maximum, and to the end of the hours where that closes.
-func clip(until time.Time, o Opening, p Policy, now time.Time) (time.Time, bool) {
-	if end := limit(o, p, now); until.After(end) {
+// that one is closing or past its maximum, and to the end of the hours where that closes; not to that for a break-glass.
+func clip(until time.Time, o Opening, p Policy, now time.Time, glass bool) (time.Time, bool) {
+	if end := limit(o, p, now, glass); until.After(end) {
 		return end, true
 	}
 	return until, false
 }
 
-func limit(o Opening, p Policy, now time.Time) time.Time {
+func limit(o Opening, p Policy, now time.Time, glass bool) time.Time {
 	end := o.end(p)
 	if !now.Before(end) || o.ClosingFor != "" {
 		end = now.Add(p.AbsoluteMax)
 	}
-	if at := p.Hours.end(now); !at.IsZero() {
+	if at := p.Hours.end(now); !at.IsZero() && !glass {
 		end = earlier(end, at)
 	}
 	return end
+}
+
+// endsAt gives a lease another end. One whose end is moved without break-glass is one like any other from now on.
+func (l *Lease) endsAt(until time.Time, glass bool, now time.Time) {
+	if l.BreakGlass != glass {
+		l.BreakGlass, l.Since = glass, now
+	}
+	l.Until = until
 }
 
 func (r *Record) setLease(l Lease) {
@@ -604,12 +806,17 @@ func (r *Record) dropLease(s Subject) {
 	r.Leases = slices.DeleteFunc(r.Leases, func(l Lease) bool { return l.Subject == s })
 }
 
-func (k *Keeper) audit(ctx context.Context, id EndpointID, q Request, action, after string) error {
-	e := Entry{At: time.Now(), ID: rand.Text(), Endpoint: id, Subject: q.Who.Subject, Name: q.Who.Name, Action: action,
-		Why: q.Why, After: after, Source: q.Source, Request: q.ID}
-	k.c.Log.Info("wish", "endpoint_id", id, "subject", q.Who.Subject, "action", action, "for", after, "request_id", q.ID)
+// audit writes a wish, of which e says what it is, into the log and into the audit.
+func (k *Keeper) audit(ctx context.Context, id EndpointID, q Request, e Entry) error {
+	e.At, e.ID, e.Endpoint = time.Now(), rand.Text(), id
+	e.Subject, e.Issuer, e.Name, e.Why = q.Who.Subject, q.Who.Issuer, q.Who.Name, q.Why
+	e.Source, e.Request = q.Source, q.ID
+	k.copy(ctx, e)
 	return k.c.Store.Append(ctx, e)
 }
+
+// copy writes an entry of the audit into the log, where it is even when the audit cannot be written.
+func (k *Keeper) copy(ctx context.Context, e Entry) { k.c.Log.InfoContext(ctx, "audit", "audit", e) }
 
 // amend changes the record by a conditional write, again and again until nobody else was in between. An error of
 // change ends it and is returned as it is.
@@ -738,11 +945,10 @@ func (t *turn) remember(ctx context.Context) error {
 				t.k.c.Log.Error("audit entries lost", "endpoint_id", t.id, "count", lost, "err", "the audit could not be written for too long")
 			}
 			for _, e := range entries {
-				level := slog.LevelInfo
-				if e.Action == "stuck" {
-					level = slog.LevelError // somebody should look
+				t.k.copy(ctx, e)
+				if e.Action == "stuck" { // somebody should look
+					t.k.c.Log.Error("it takes longer than it ever did", "endpoint_id", t.id, "phase", e.Why, "for", e.After)
 				}
-				t.k.c.Log.Log(ctx, level, "latch", "endpoint_id", t.id, "action", e.Action, "reason", e.Why, "before", e.Before, "after", e.After)
 			}
 			return nil
 		}
@@ -888,7 +1094,8 @@ func (t *turn) associate(ctx context.Context, s Step) error {
 func (t *turn) unarmed(ctx context.Context, opening string, id AssociationID, refused error, keep func(*Record)) error {
 	refused = fmt.Errorf("dead-man's switch: %w", refused)
 	t.halted = refused
-	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Why: refused.Error(), Before: string(id)}
+	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "arm.failed", Code: ClosingSwitch, Why: refused.Error(), Before: string(id)}
+	t.k.copy(ctx, entry)
 	t.k.c.Log.Error("dead-man's switch not made", "endpoint_id", t.id, "association_id", id, "err", refused)
 	marked := t.amend(ctx, func(r *Record) {
 		r.note(entry)
@@ -1053,7 +1260,7 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	if h := r.held(now); h != nil && h.Until.After(v.OpenFrom) {
 		v.OpenFrom = h.Until
 	}
-	v.Observed = p.Observe
+	v.Observed, v.Hold = p.Observe, r.held(now)
 	for _, l := range r.Live(now) {
 		if l.Subject == who.Subject {
 			v.Mine = l
@@ -1063,7 +1270,10 @@ func (k *Keeper) view(o Observation, r Record, who Principal) View {
 	}
 	if r.Opening != nil && d.State != StateOff {
 		v.Since, v.ReadyAt = r.Opening.Since, r.Opening.ReadyAt
-		v.ExtendUntil = earlier(limit(*r.Opening, p, now), now.Add(p.LeaseMax))
+		v.ExtendUntil = earlier(limit(*r.Opening, p, now, false), now.Add(p.LeaseMax))
+		if _, err := extendable(r, v.Mine, p, now); err != nil && !v.Mine.Until.IsZero() {
+			v.ExtendUntil = v.Mine.Until
+		}
 	}
 	v.Steps = stages(o, r, d)
 	if d.State == StateOpening || d.State == StateClosing {

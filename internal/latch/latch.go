@@ -15,6 +15,8 @@ package latch
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -143,9 +145,9 @@ type Store interface {
 	SaveLook(ctx context.Context, o Observation) error
 	// ClaimLook makes one caller the one who refreshes the last look: true at most once in every, whoever asks.
 	ClaimLook(ctx context.Context, id EndpointID, now time.Time, every time.Duration) (bool, error)
-	// Append adds an entry to the audit. It is never overwritten.
+	// Append adds an entry to the audit. It is never overwritten. One without an endpoint is about people: sessions, blocks.
 	Append(ctx context.Context, e Entry) error
-	// Entries returns the newest entries of an endpoint, newest first, at most limit.
+	// Entries returns the newest entries of an endpoint, or of none ("", which is not all), newest first, at most limit.
 	Entries(ctx context.Context, id EndpointID, limit int) ([]Entry, error)
 }
 
@@ -163,7 +165,9 @@ var (
 	ErrBadRequest  = errors.New("not a valid request")
 	ErrReason      = errors.New("a reason is required")                          // policy wants one for every lease
 	ErrObserving   = errors.New("the endpoint is only observed")                 // policy lets nobody change it here
-	ErrHeld        = errors.New("an operator has closed it and keeps it closed") // the chain holds a *HeldError
+	ErrHeld        = errors.New("an operator has closed it and keeps it closed") // or has paused it; the chain holds a *HeldError
+	// ErrOwn is for an operator who treats their own lease as somebody else's, which no rule would bind.
+	ErrOwn = fmt.Errorf("%w: the lease is your own: extend or end it as everybody does", ErrBadRequest)
 )
 
 // Fault is an answer of AWS that is not the one hoped for: which service, its code and its message, for people to
@@ -195,11 +199,29 @@ type Entry struct {
 	ID       string     `json:"id"` // unique; orders entries of the same instant
 	Endpoint EndpointID `json:"endpoint"`
 	Subject  Subject    `json:"subject,omitempty"` // empty: the latch itself
+	Issuer   string     `json:"issuer,omitempty"`  // who vouches for the subject
 	Name     string     `json:"name,omitempty"`
-	Action   string     `json:"action"` // "open", "extend", "done", "associate", "route.learn", …
+	Action   string     `json:"action"`          // "open", "break-glass", "extend", "done", "route.learn", …
+	Whose    Subject    `json:"whose,omitempty"` // the lease's holder, where that is not Subject
+	Code     Code       `json:"code,omitempty"`  // what was decided about being open; empty where nothing was
 	Why      string     `json:"why,omitempty"`
 	Before   string     `json:"before,omitempty"`
 	After    string     `json:"after,omitempty"`
 	Source   string     `json:"source,omitempty"`    // client address as the trusted hop gave it
 	Request  string     `json:"requestId,omitempty"` // request id
+}
+
+// LogValue is the entry for a log: what is set of it, under its names in JSON.
+func (e Entry) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.Time("at", e.At), slog.String("id", e.ID)}
+	for _, a := range []slog.Attr{
+		slog.String("endpoint", string(e.Endpoint)), slog.String("subject", string(e.Subject)), slog.String("issuer", e.Issuer), slog.String("name", e.Name),
+		slog.String("action", e.Action), slog.String("whose", string(e.Whose)), slog.String("code", string(e.Code)), slog.String("why", e.Why),
+		slog.String("before", e.Before), slog.String("after", e.After), slog.String("source", e.Source), slog.String("requestId", e.Request),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	return slog.GroupValue(attrs...)
 }

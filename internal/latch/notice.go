@@ -17,9 +17,10 @@ type Notice struct {
 	Kind     NoticeKind `json:"kind"`
 	Endpoint EndpointID `json:"endpoint"`
 	At       time.Time  `json:"at"`              // when what it tells of was found
-	Until    time.Time  `json:"until,omitzero"`  // NoticeSoon, NoticeOvertime: when it closes
+	Until    time.Time  `json:"until,omitzero"`  // NoticeSoon, NoticeOvertime: when it closes; NoticeBreakGlass: the lease's end
 	Reason   Code       `json:"reason,omitzero"` // NoticeClosed: why
-	Words    string     `json:"words,omitempty"` // NoticeFailed: AWS's own
+	Words    string     `json:"words,omitempty"` // NoticeFailed: AWS's own; NoticeBreakGlass: the reason that Who gave
+	Who      string     `json:"who,omitempty"`   // NoticeBreakGlass
 	Phase    Phase      `json:"phase,omitempty"` // NoticeStuck
 
 	Tries int       `json:"tries,omitempty"`
@@ -38,10 +39,12 @@ const (
 	NoticeClosed   NoticeKind = "closed"   // it is off, for Reason
 	NoticeFailed   NoticeKind = "failed"   // AWS could not open it: Words
 	NoticeStuck    NoticeKind = "stuck"    // Phase takes longer than it ever did
+
+	NoticeBreakGlass NoticeKind = "break-glass" // Who opened it outside hours, orders and rules
 )
 
 // NoticeKinds is the list of kinds.
-var NoticeKinds = []NoticeKind{NoticeReady, NoticeSoon, NoticeOvertime, NoticeClosed, NoticeFailed, NoticeStuck}
+var NoticeKinds = []NoticeKind{NoticeReady, NoticeSoon, NoticeOvertime, NoticeClosed, NoticeFailed, NoticeStuck, NoticeBreakGlass}
 
 var errNever = errors.New("no later try will succeed")
 
@@ -69,9 +72,13 @@ const (
 // tell puts a notice into the outbox.
 func (m *memory) tell(n Notice) {
 	n.Endpoint, n.At = m.o.Endpoint, m.now
-	m.r.Outbox = append(m.r.Outbox, n)
-	if over := len(m.r.Outbox) - outboxMax; over > 0 {
-		m.r.Outbox = slices.Delete(m.r.Outbox, 0, over)
+	m.r.tell(n)
+}
+
+func (r *Record) tell(n Notice) {
+	r.Outbox = append(r.Outbox, n)
+	if over := len(r.Outbox) - outboxMax; over > 0 {
+		r.Outbox = slices.Delete(r.Outbox, 0, over)
 	}
 }
 
@@ -199,7 +206,8 @@ func (t *turn) settle(ctx context.Context, n Notice, also func(*Record)) {
 // bury gives a notice up, visibly.
 func (t *turn) bury(ctx context.Context, n Notice) {
 	t.k.c.Log.Error("message given up", "endpoint_id", t.id, "kind", n.Kind, "tries", n.Tries, "err", n.Last)
-	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "notice.lost", Why: n.Last, Before: string(n.Kind)}
+	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "notice.lost", Code: n.Reason, Why: n.Last, Before: string(n.Kind)}
+	t.k.copy(ctx, entry)
 	t.settle(ctx, n, func(r *Record) {
 		r.note(entry)
 		r.DeadLetters = append(r.DeadLetters, n)

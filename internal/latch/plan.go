@@ -151,8 +151,15 @@ type memory struct {
 	unsettled bool
 }
 
-func (m *memory) note(action, why, before, after string) {
-	m.entries = append(m.entries, Entry{At: m.now, Endpoint: m.o.Endpoint, Action: action, Why: why, Before: before, After: after})
+// note is for the audit; code is what was decided about being open, if anything was.
+func (m *memory) note(action string, code Code, why, before, after string) {
+	m.entries = append(m.entries, Entry{At: m.now, Endpoint: m.o.Endpoint, Action: action, Code: code, Why: why, Before: before, After: after})
+}
+
+// noteLease is for the audit of somebody's lease.
+func (m *memory) noteLease(action string, code Code, l Lease) {
+	m.note(action, code, "", l.Until.UTC().Format(time.RFC3339), "")
+	m.entries[len(m.entries)-1].Whose = l.Subject
 }
 
 // openings begins and ends openings by what EC2 reports.
@@ -170,12 +177,12 @@ func (m *memory) openings() {
 		if m.p.ByHand == Adopt {
 			m.r.Leases = append(m.r.Leases, Lease{Subject: ByHandSubject, Since: m.now, Asked: m.now, Until: m.now.Add(m.p.LeaseDefault)})
 		}
-		m.note("adopt", string(m.p.ByHand), string(StateOff), string(unknown[0].ID))
+		m.note("adopt", OpenByHand, string(m.p.ByHand), string(StateOff), string(unknown[0].ID))
 	case o == nil && len(m.r.Live(m.now)) > 0 && m.may():
 		// A wish that waited for a closing to finish.
 		m.begin()
 	case o != nil && m.over():
-		m.note("closed", string(o.ClosingFor), "", "")
+		m.note("closed", o.ClosingFor, string(o.ClosingFor), "", "")
 		if !o.ReadyAt.IsZero() && !m.p.Observe {
 			m.tell(Notice{Kind: NoticeClosed, Reason: o.ClosingFor})
 		}
@@ -193,8 +200,34 @@ func (m *memory) openings() {
 	}
 }
 
-// may is false while nobody's lease may live: outside hours that close, and under an operator's hold.
-func (m *memory) may() bool { return !m.p.Hours.over(m.now) && m.r.held(m.now) == nil }
+// may is false while nobody's lease may live.
+func (m *memory) may() bool { return barred(m.r, m.p, m.now) == "" }
+
+// barred says why nobody's lease may live at now: an operator's order closes it, or the hours do. While a break-glass
+// lease lives neither does, and who else has a lease then keeps it. Empty when leases may live.
+func barred(r Record, p Policy, now time.Time) Code {
+	switch h := r.held(now); {
+	case !r.glass(now).IsZero():
+		return ""
+	case h != nil && !h.Pause:
+		return ClosingHeld
+	case p.Hours.over(now):
+		return ClosingHours
+	}
+	return ""
+}
+
+// bar is when leases will be barred, if nothing changes until then; zero when they will not within a week, or are.
+func bar(r Record, p Policy, now time.Time) time.Time {
+	glass := r.glass(now)
+	if glass.IsZero() {
+		return p.Hours.end(now)
+	}
+	if barred(r, p, glass) != "" { // what it put off comes with its end
+		return glass
+	}
+	return p.Hours.end(glass)
+}
 
 func (m *memory) begin() { m.r.Opening, m.r.Failure = newOpening(m.p, m.now), nil }
 
@@ -248,7 +281,7 @@ func (m *memory) associations() {
 			k.Over = true
 			m.r.Failure = &Failure{At: m.now, Step: "associate " + string(a.Subnet), Why: cmp.Or(a.Message, "AWS gave no reason")}
 			m.tell(Notice{Kind: NoticeFailed, Words: cmp.Or(a.Message, "AWS gave no reason")})
-			m.note("association.failed", a.Message, string(a.Subnet), string(a.ID))
+			m.note("association.failed", OpeningRetry, a.Message, string(a.Subnet), string(a.ID))
 		}
 		o.keep(a.ID, k)
 	}
@@ -341,20 +374,16 @@ func (m *memory) leases() {
 			most = earlier(most, o.end(m.p))
 		}
 		if l.Until.After(most) {
-			m.note("lease.clip", "", l.Until.UTC().Format(time.RFC3339), string(l.Subject))
+			m.noteLease("lease.clip", OpenLease, *l)
 			l.Until = most
 		}
 		if !l.Until.After(m.now) {
-			m.note("lease.end", "", l.Until.UTC().Format(time.RFC3339), string(l.Subject))
+			m.noteLease("lease.end", ClosingLease, *l)
 		}
 	}
 	m.r.Leases = m.r.Live(m.now)
-	if n := len(m.r.Leases); n > 0 && !m.may() {
-		why := ClosingHours
-		if m.r.held(m.now) != nil {
-			why = ClosingHeld
-		}
-		m.note("lease.lapse", string(why), fmt.Sprint(n), "0")
+	if n, why := len(m.r.Leases), barred(m.r, m.p, m.now); n > 0 && why != "" {
+		m.note("lease.lapse", why, string(why), fmt.Sprint(n), "0")
 		m.r.Leases = nil
 		if o != nil {
 			m.close(why)
@@ -367,7 +396,7 @@ func (m *memory) leases() {
 		m.r.dropLease(ByHandSubject) // whoever opened it by hand closed it by hand
 	}
 	if at := unusedAt(m.r, m.p); o.ClosingFor == "" && len(m.r.Leases) > 0 && !at.IsZero() && !m.now.Before(at) {
-		m.note("lease.lapse", string(ClosingUnused), fmt.Sprint(len(m.r.Leases)), "0")
+		m.note("lease.lapse", ClosingUnused, string(ClosingUnused), fmt.Sprint(len(m.r.Leases)), "0")
 		m.r.Leases = nil
 		m.close(ClosingUnused)
 	}
@@ -453,7 +482,7 @@ func (m *memory) routes() {
 			if !o.UpAt.IsZero() {
 				m.r.took(PhaseRoutes, m.now.Sub(o.UpAt))
 			}
-			m.note("ready", "", "", "")
+			m.note("ready", OpenLease, "", "", "")
 			m.tell(Notice{Kind: NoticeReady})
 		}
 	}
@@ -484,7 +513,7 @@ func (m *memory) groups() {
 		}
 		return
 	}
-	m.note("groups.learn", "", joined(want), joined(have))
+	m.note("groups.learn", "", "", joined(want), joined(have))
 	m.r.Groups, o.Grouped, o.OtherGroups, o.OtherSince = have, true, nil, time.Time{}
 }
 
@@ -530,7 +559,7 @@ func (m *memory) learn(subnet SubnetID) {
 			continue
 		}
 		m.r.Learned = append(m.r.Learned, Learned{Destination: r.Destination, Subnet: r.Subnet, Description: r.Description})
-		m.note("route.learn", "", "", r.Destination+" via "+string(r.Subnet))
+		m.note("route.learn", "", "", "", r.Destination+" via "+string(r.Subnet))
 	}
 }
 
@@ -561,7 +590,7 @@ func (m *memory) forget(subnets []SubnetID) {
 			// One report without it may be a late one; another, when that can no longer be, is somebody's wish.
 			l.MissingSince = m.o.At
 		case m.o.At.Sub(l.MissingSince) >= late:
-			m.note("route.forget", "missing in two looks", l.Destination+" via "+string(l.Subnet), "")
+			m.note("route.forget", "", "missing in two looks", l.Destination+" via "+string(l.Subnet), "")
 			continue
 		}
 		kept = append(kept, l)
@@ -592,14 +621,14 @@ func (m *memory) close(why Code) {
 	}
 	if m.p.Observe {
 		if m.r.Opening.Would == "" {
-			m.note("would.close", string(why), "", "")
+			m.note("would.close", why, string(why), "", "")
 			m.r.Opening.Would = why
 		}
 		return
 	}
 	m.r.Opening.ClosingFor = why
 	if len(present(m.o)) > 0 {
-		m.note("close", string(why), "", "")
+		m.note("close", why, string(why), "", "")
 	}
 }
 
@@ -611,7 +640,7 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 			return true, Reason{Code: OpenByHand}
 		}
 		if h := r.held(now); h != nil {
-			return false, Reason{Code: OffHeld, Until: h.Until, Message: h.Why}
+			return false, Reason{Code: h.code(), Until: h.Until, Message: h.Why}
 		}
 		if may, _, next := p.Hours.May(now); !may {
 			return false, Reason{Code: OffHours, Until: next}
@@ -624,20 +653,24 @@ func wanted(obs Observation, r Record, p Policy, now time.Time) (bool, Reason) {
 		return false, Reason{Code: o.ClosingFor}
 	case !now.Before(end):
 		return false, Reason{Code: ClosingMax}
-	case r.held(now) != nil:
-		return false, Reason{Code: ClosingHeld}
-	case p.Hours.over(now):
-		return false, Reason{Code: ClosingHours}
+	case barred(r, p, now) != "":
+		return false, Reason{Code: barred(r, p, now)}
 	case leaving(obs, r):
 		// Somebody ended it outside Nightlatch. What is still wished waits until all of it is gone, so that the opening
 		// that follows has a maximum of its own.
 		return false, Reason{Code: ClosingOutside}
 	}
-	if at := p.Hours.end(now); !at.IsZero() {
+	if at := bar(r, p, now); !at.IsZero() {
 		end = earlier(end, at)
 	}
 	if live := r.Live(now); len(live) > 0 {
-		return true, Reason{Code: OpenLease, Until: earlier(live[0].Until, end)}
+		why := Reason{Code: OpenLease, Until: earlier(live[0].Until, end)}
+		if h := r.held(now); !r.glass(now).IsZero() {
+			why.Code = OpenBreakGlass
+		} else if h != nil {
+			why.Code, why.Message = OpenPaused, h.Why
+		}
+		return true, why
 	}
 	if o.Adopted && p.ByHand == Close {
 		return false, Reason{Code: ClosingByHand}
@@ -884,13 +917,13 @@ func (a assessment) state(o Observation, r Record, p Policy, live int, want bool
 		// A wish that came after the decision to close: it opens again right after.
 		return StateClosing, Reason{Code: OpeningQueued}
 	case !want && there == 0:
-		if why.Code == OffHours || why.Code == OffHeld {
+		if why.Code == OffHours || why.Code == OffHeld || why.Code == OffPaused {
 			return StateOff, why
 		}
 		return StateOff, Reason{Code: OffIdle}
 	case !want:
 		code := why.Code
-		if code == OffIdle || code == OffHours || code == OffHeld {
+		if code == OffIdle || code == OffHours || code == OffHeld || code == OffPaused {
 			code = ClosingLease
 		}
 		return StateClosing, Reason{Code: code}

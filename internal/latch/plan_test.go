@@ -251,6 +251,29 @@ func TestPlan(t *testing.T) {
 		}, latch.StateClosing, latch.ClosingUnused, "disassociate cvpn-assoc-a"},
 		"the absolute maximum, whatever anybody wishes: close": {open, func(s *scene) { s.r.Opening.Since = noon.Add(-12 * time.Hour); s.r.Leases = nil },
 			latch.StateClosing, latch.ClosingMax, "disassociate cvpn-assoc-a"},
+		"an operator has paused it, off": {off, func(s *scene) {
+			s.r.Hold = &latch.Hold{Pause: true, Until: noon.Add(time.Hour)}
+		}, latch.StateOff, latch.OffPaused, ""},
+		"an operator has paused it, open: leases live": {open, func(s *scene) {
+			s.r.Hold = &latch.Hold{Pause: true, Until: noon.Add(time.Hour)}
+		}, latch.StateOpen, latch.OpenPaused, ""},
+		"an operator has paused it, and the last lease ended: close": {open, func(s *scene) {
+			s.noLease(0)
+			s.r.Hold = &latch.Hold{Pause: true, Until: noon.Add(time.Hour)}
+		}, latch.StateClosing, latch.ClosingLease, "disassociate cvpn-assoc-a"},
+		"a break-glass lease under an order: open": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass = true
+			s.r.Hold = &latch.Hold{Until: noon.Add(time.Hour)}
+		}, latch.StateOpen, latch.OpenBreakGlass, ""},
+		"a break-glass lease after the hours: open": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass = true
+			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 8 * 60, 11 * 60}}, Close: true}
+		}, latch.StateOpen, latch.OpenBreakGlass, ""},
+		"a break-glass lease that has ended under an order: close": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass, s.r.Leases[0].Until = true, noon
+			s.r.Opening.TrafficAt = noon
+			s.r.Hold = &latch.Hold{Until: noon.Add(time.Hour)}
+		}, latch.StateClosing, latch.ClosingHeld, "disassociate cvpn-assoc-a"},
 		"opened by hand, and policy says close": {open, func(s *scene) {
 			s.noLease(0)
 			s.p.ByHand, s.r.Opening.Adopted = latch.Close, true

@@ -143,6 +143,9 @@ func (p Policy) typical(phase Phase) Range {
 	return typical()[phase]
 }
 
+// underwayCode is what was decided when a phase is under way.
+var underwayCode = map[Phase]Code{PhaseAssociate: OpeningAssociating, PhaseRoutes: OpeningRoutes}
+
 // lengths remembers how long the phases took that have just ended, and raises the alarm, once, for one that takes
 // longer than any before it.
 func (m *memory) lengths() {
@@ -157,6 +160,6 @@ func (m *memory) lengths() {
 	if estimate(phase, since, m.now, m.r.Past[phase], m.p.typical(phase)).Stuck {
 		o.Stuck = append(o.Stuck, phase)
 		m.tell(Notice{Kind: NoticeStuck, Phase: phase})
-		m.note("stuck", string(phase), "", m.now.Sub(since).Round(time.Second).String())
+		m.note("stuck", underwayCode[phase], string(phase), "", m.now.Sub(since).Round(time.Second).String())
 	}
 }

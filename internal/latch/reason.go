@@ -12,6 +12,8 @@ const (
 	OffIdle  Code = "off"       // nobody wants it
 	OffHours Code = "off.hours" // nobody may open it before Until
 	OffHeld  Code = "off.held"  // an operator keeps it closed until Until; Message is why
+	// An operator lets nobody open it until Until; Message is why.
+	OffPaused Code = "off.paused"
 	// It is opening.
 	OpeningAssociating Code = "opening.associating" // AWS connects the network
 	OpeningRoutes      Code = "opening.routes"      // routes are being restored: Done of Total
@@ -24,6 +26,9 @@ const (
 	OpenTraffic Code = "open.traffic" // no lease, but traffic, until Until at most
 	OpenWould   Code = "open.would"   // only observed: it would be closed now
 	OpenByHand  Code = "open.byhand"  // somebody opened it outside Nightlatch, and policy says to leave it
+	OpenPaused  Code = "open.paused"  // a lease lives until Until, and an operator lets nobody join or extend; Message is why
+	// Somebody opened it outside hours, orders and rules, until Until.
+	OpenBreakGlass Code = "open.breakglass"
 	// Open, but not as it should be.
 	DegradedRoutes      Code = "degraded.routes"      // routes are missing: Done of Total
 	DegradedGroups      Code = "degraded.groups"      // the security groups are not the declared ones
@@ -45,7 +50,7 @@ const (
 
 // Codes is the closed list, in the order above.
 var Codes = []Code{
-	OffIdle, OffHours, OffHeld, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenWould, OpenByHand,
+	OffIdle, OffHours, OffHeld, OffPaused, OpeningAssociating, OpeningRoutes, OpeningGroups, OpeningSwitch, OpeningRetry, OpeningQueued, OpenLease, OpenTraffic, OpenWould, OpenByHand, OpenPaused, OpenBreakGlass,
 	DegradedRoutes, DegradedGroups, DegradedAssociation, ClosingDone, ClosingLease, ClosingIdle, ClosingUnused, ClosingMax, ClosingHours, ClosingHeld, ClosingOutside, ClosingByHand, ClosingSwitch, UnusableStatus,
 }
 
@@ -56,7 +61,7 @@ type Reason struct {
 	Done    int       `json:"done,omitempty"`
 	Total   int       `json:"total,omitempty"`
 	Status  Status    `json:"status,omitempty"`
-	Message string    `json:"message,omitempty"` // AWS's own words
+	Message string    `json:"message,omitempty"` // AWS's own words, or an operator's
 }
 
 // State is what an endpoint is doing, computed from an observation.

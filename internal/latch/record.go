@@ -62,18 +62,31 @@ type Lease struct {
 	Since   time.Time `json:"since"` // when the person got it
 	Asked   time.Time `json:"asked"` // when the person last asked for it
 	Until   time.Time `json:"until"`
+	// BreakGlass: it was asked for outside hours, orders and rules, none of which end it or what lives beside it. A new
+	// order to close does.
+	BreakGlass bool `json:"breakGlass,omitempty"`
 }
 
-// Hold is an operator's order that the endpoint be closed. It always has an end.
+// Hold is an operator's order that the endpoint be closed, or paused. It always has an end.
 type Hold struct {
 	By    Subject   `json:"by"`
 	Name  string    `json:"name,omitempty"`
 	Why   string    `json:"why,omitempty"`
 	Since time.Time `json:"since"`
 	Until time.Time `json:"until"`
+	// Pause: who has a lease keeps it, and nobody may open, join or extend.
+	Pause bool `json:"pause,omitempty"`
 }
 
-// held returns the hold that is in force at now, or nil.
+// code is what an order means for who wants to open.
+func (h Hold) code() Code {
+	if h.Pause {
+		return OffPaused
+	}
+	return OffHeld
+}
+
+// held returns the order that is in force at now, of either kind, or nil.
 func (r Record) held(now time.Time) *Hold {
 	if r.Hold != nil && now.Before(r.Hold.Until) {
 		return r.Hold
@@ -81,10 +94,23 @@ func (r Record) held(now time.Time) *Hold {
 	return nil
 }
 
-// HeldError says until when an operator keeps the endpoint closed, and why.
+// glass is when the last break-glass lease ends that lives at now; zero when none does.
+func (r Record) glass(now time.Time) (end time.Time) {
+	for _, l := range r.Live(now) {
+		if l.BreakGlass && l.Until.After(end) {
+			end = l.Until
+		}
+	}
+	return end
+}
+
+// HeldError says until when an operator keeps the endpoint closed or paused, and why.
 type HeldError struct{ Hold Hold }
 
 func (e *HeldError) Error() string {
+	if e.Hold.Pause {
+		return fmt.Sprintf("an operator lets nobody open, join or extend until %s: %s", e.Hold.Until.UTC().Format(time.RFC3339), e.Hold.Why)
+	}
 	return fmt.Sprintf("%s until %s: %s", ErrHeld, e.Hold.Until.UTC().Format(time.RFC3339), e.Hold.Why)
 }
 

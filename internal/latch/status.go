@@ -19,6 +19,8 @@ type View struct {
 	Observed bool
 	// OpenFrom is when one may open or join again; zero when one may now.
 	OpenFrom time.Time
+	// Hold is the operator's order that is in force; nil without one. Its Why is meant for everybody.
+	Hold *Hold
 	// Soon: it ends within the longest of the distances at which policy warns.
 	Soon bool
 	// Mine is the asking person's live lease; zero when there is none. Others counts other people's.
@@ -26,7 +28,8 @@ type View struct {
 	Others int
 	// Since is when the present opening began, ReadyAt when it was ready; zero when it is not.
 	Since, ReadyAt time.Time
-	// ExtendUntil is how far the asking person could extend now: the longest lease, and the absolute maximum. Zero when off.
+	// ExtendUntil is how far the asking person could extend now: the longest lease, and the absolute maximum; not at all
+	// under an operator's order, nor outside the hours when the lease is one of break-glass. Zero when off.
 	ExtendUntil time.Time
 	// Clipped is true when the answered request asked for more than the maximum leaves.
 	Clipped bool
@@ -73,4 +76,10 @@ type Request struct {
 	Why    string
 	Source string // client address, for the audit
 	ID     string // request id, for the audit
+	// BreakGlass opens outside hours, orders and rules. It needs For and Why, and everybody whom notices reach is told.
+	BreakGlass bool
+	// Longest and ReasonRequired are what the access rules add to the policy's own: the longest lease, 0 for no other
+	// than LeaseMax, and that nobody gets one without saying why.
+	Longest        time.Duration
+	ReasonRequired bool
 }

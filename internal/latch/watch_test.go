@@ -86,7 +86,25 @@ func (h *watch) hoursEnd() bool {
 	return !(now && soon) && h.policy.Hours.Close
 }
 
-func ordered(r latch.Record, now time.Time) bool { return r.Hold != nil && now.Before(r.Hold.Until) }
+// inForce says whether an operator lets nobody open, and ordered whether they let nobody stay.
+func inForce(r latch.Record, now time.Time) bool { return r.Hold != nil && now.Before(r.Hold.Until) }
+
+func ordered(r latch.Record, now time.Time) bool { return inForce(r, now) && !r.Hold.Pause }
+
+// glass says whether a break-glass lease surely lives, by the policy of now, in spite of the hours and of orders.
+func (h *watch) glass(r latch.Record, now time.Time) bool {
+	return slices.ContainsFunc(r.Leases, func(l latch.Lease) bool { return l.BreakGlass && h.until(l, r.Opening).After(now.Add(h.slip)) })
+}
+
+// maybeGlass says whether one may live yet, by some clock.
+func (h *watch) maybeGlass(r latch.Record, now time.Time) bool {
+	return slices.ContainsFunc(r.Leases, func(l latch.Lease) bool { return l.BreakGlass && l.Until.After(now.Add(-h.slip)) })
+}
+
+// newOrder says whether a save brings an order to close.
+func newOrder(before, after latch.Record) bool {
+	return after.Hold != nil && !after.Hold.Pause && (before.Hold == nil || !after.Hold.Since.Equal(before.Hold.Since))
+}
 
 // saved sees every save.
 func (h *watch) saved(_ latch.EndpointID, before, after latch.Record) {
@@ -103,6 +121,7 @@ func (h *watch) saved(_ latch.EndpointID, before, after latch.Record) {
 	}
 	closes := o != nil && o.ClosingFor != "" && (before.Opening == nil || before.Opening.ClosingFor == "")
 	h.leasesKept(before, after, now, closes)
+	h.mayLease(before, after, now)
 	if closes {
 		h.all.count(string(o.ClosingFor))
 		h.mayClose(before, after, now)
@@ -149,11 +168,30 @@ func (h *watch) leasesKept(before, after latch.Record, now time.Time, closes boo
 		kept, there := after.LeaseOf(l.Subject)
 		switch {
 		case there && !kept.Until.Before(until):
-		case !there && (ordered(after, now) || h.hoursEnd()):
+		case !there && l.BreakGlass && newOrder(before, after):
+		case !there && !h.glass(before, now) && (ordered(after, now.Add(-h.slip)) || h.hoursEnd()):
 		case !there && h.policy.Observe && o != nil && o.Would != "":
 		case !there && closes && (o.ClosingFor == latch.ClosingUnused || o.ClosingFor == latch.ClosingSwitch):
 		default:
 			h.wrong("the lease of %s until %s became %+v\nbefore %+v\nafter %+v", l.Subject, l.Until.Format(time.TimeOnly), kept, before, after)
+		}
+	}
+}
+
+// mayLease: nobody gets a lease, or more of one, under an operator's order but by break-glass; and that begins with a
+// request for it only.
+func (h *watch) mayLease(before, after latch.Record, now time.Time) {
+	for _, l := range after.Leases {
+		was, had := before.LeaseOf(l.Subject)
+		more := !had || l.Until.After(was.Until)
+		if l.Subject == latch.ByHandSubject || !more && l.BreakGlass == was.BreakGlass {
+			continue
+		}
+		switch {
+		case l.BreakGlass && (l.Why != "break-glass" || !l.Asked.After(was.Asked)):
+			h.wrong("the lease %+v became one of break-glass, %+v, and nobody asked for that", was, l)
+		case !l.BreakGlass && more && inForce(before, now.Add(h.slip)):
+			h.wrong("the lease %+v is given under the order %+v", l, *before.Hold)
 		}
 	}
 }
@@ -186,9 +224,9 @@ func (h *watch) mayClose(before, after latch.Record, now time.Time) {
 	case latch.ClosingMax:
 		ok = !now.Add(h.slip+time.Second).Before(o.End) || !now.Add(h.slip+time.Second).Before(o.Since.Add(h.policy.AbsoluteMax))
 	case latch.ClosingHours:
-		ok = h.hoursEnd()
+		ok = h.hoursEnd() && !h.glass(before, now)
 	case latch.ClosingHeld:
-		ok = ordered(after, now.Add(-h.slip)) || ordered(before, now.Add(-h.slip))
+		ok = (ordered(after, now.Add(-h.slip)) || ordered(before, now.Add(-h.slip))) && !h.glass(before, now)
 	case latch.ClosingOutside:
 		ok = !h.calm(3*time.Minute) || !now.Before(o.End)
 	case latch.ClosingByHand:
@@ -210,11 +248,11 @@ func (h *watch) mayBegin(before, after latch.Record, now time.Time) {
 	if len(after.Live(now.Add(-h.slip))) == 0 && len(before.Live(now.Add(-h.slip))) == 0 { // one may end in this very save
 		h.wrong("an opening begins that nobody wants: %+v", after)
 	}
-	if ordered(before, now.Add(h.slip)) && now.Sub(before.Hold.Since) > time.Minute {
+	if ordered(before, now.Add(h.slip)) && now.Sub(before.Hold.Since) > time.Minute && !h.maybeGlass(after, now) {
 		h.wrong("an opening begins under the order %+v", *before.Hold)
 	}
 	for _, l := range after.Leases {
-		if may, _, _ := h.policy.Hours.May(l.Since); !may && h.slip == 0 && l.Subject != latch.ByHandSubject && l.Since.After(h.changed) {
+		if may, _, _ := h.policy.Hours.May(l.Since); !may && h.slip == 0 && l.Subject != latch.ByHandSubject && !l.BreakGlass && l.Since.After(h.changed) {
 			h.wrong("an opening begins for %s, who got the lease outside the hours, at %s", l.Subject, l.Since.Format(time.TimeOnly))
 		}
 	}
@@ -286,11 +324,14 @@ func (v watched) Associate(ctx context.Context, id latch.EndpointID, subnet latc
 	h, written := v.h, v.h.store.Audit(office)
 	r, unlock := v.acts("associate " + string(subnet))
 	now := time.Now()
-	if ordered(r, now.Add(h.slip)) && now.Sub(r.Hold.Since) > time.Minute {
+	if ordered(r, now.Add(h.slip)) && now.Sub(r.Hold.Since) > time.Minute && !h.maybeGlass(r, now) {
 		h.wrong("%s is associated under the order %+v", subnet, *r.Hold)
 	}
-	if h.mayNot(time.Minute) && now.Sub(h.changed) > time.Minute { // else a pass may be under way by the policy before
+	if h.mayNot(time.Minute) && !h.maybeGlass(r, now) && now.Sub(h.changed) > time.Minute { // else a pass may be under way by the policy before
 		h.wrong("%s is associated after the hours", subnet)
+	}
+	if h.maybeGlass(r, now) && (ordered(r, now) || h.mayNot(0)) {
+		h.all.count("break-glass alone")
 	}
 	if !h.late {
 		if o := r.Opening; o == nil || o.ClosingFor != "" || len(r.Live(now.Add(-h.slip))) == 0 && o.TrafficAt.IsZero() {
@@ -423,7 +464,7 @@ func (h *watch) unwanted(r latch.Record, on []latch.Association, now time.Time) 
 	}
 	// By the truth, not by the record: reports lag, and two sends within a window count together.
 	busy := o != nil && now.Sub(h.sent) < h.policy.IdleAfter+h.policy.IdleWindow+lagMost+time.Minute+h.slip && now.Sub(o.LeaseEnded) < h.policy.TrafficMax+h.slip
-	want := (len(r.Live(now)) > 0 || busy) && !ordered(r, now) && !h.mayNot(0) && (o == nil || now.Before(o.End.Add(h.slip)))
+	want := (len(r.Live(now)) > 0 || busy) && (!ordered(r, now) && !h.mayNot(0) || h.maybeGlass(r, now)) && (o == nil || now.Before(o.End.Add(h.slip)))
 	switch {
 	case want:
 		h.loose = time.Time{}

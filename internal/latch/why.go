@@ -17,13 +17,18 @@ const (
 	CauseAdopted CauseCode = "adopted" // somebody opened it outside Nightlatch, which counts as a lease until At
 	CauseByHand  CauseCode = "byhand"  // somebody opened it outside Nightlatch, and policy says to leave it
 	CauseTraffic CauseCode = "traffic" // it is in use, which holds it until At at most
+	// Who opened it outside hours, orders and rules, until At.
+	CauseBreakGlass CauseCode = "breakglass"
 	// These close it at At, whatever holds it then.
 	CauseIdle   CauseCode = "idle"   // no lease and no traffic is left then
 	CauseUnused CauseCode = "unused" // unless somebody connects before
 	CauseMax    CauseCode = "max"    // the absolute maximum
 	CauseHours  CauseCode = "hours"  // the hours in which it may be open end
+	// The last break-glass lease ends, and an order or the hours let nothing else live.
+	CauseBreakGlassEnd CauseCode = "breakglass.end"
 	// These keep it closed, or nobody new on it, until At.
 	CauseHeld   CauseCode = "held"   // by the order of Who, an operator; Message is why
+	CausePaused CauseCode = "paused" // as held, but who has a lease keeps it
 	CauseBefore CauseCode = "before" // the hours in which one may open or join begin
 	// And beside those:
 	CauseQueued  CauseCode = "queued"  // it closes, and opens again after that: Who holds a lease until At
@@ -32,8 +37,8 @@ const (
 )
 
 // CauseCodes is the closed list, in the order above.
-var CauseCodes = []CauseCode{CauseLease, CauseAdopted, CauseByHand, CauseTraffic, CauseIdle, CauseUnused, CauseMax, CauseHours,
-	CauseHeld, CauseBefore, CauseQueued, CauseSwitch, CauseObserve}
+var CauseCodes = []CauseCode{CauseLease, CauseAdopted, CauseByHand, CauseTraffic, CauseBreakGlass, CauseIdle, CauseUnused, CauseMax, CauseHours,
+	CauseBreakGlassEnd, CauseHeld, CausePaused, CauseBefore, CauseQueued, CauseSwitch, CauseObserve}
 
 // Cause is a code with its parameters; which are set depends on the code.
 type Cause struct {
@@ -45,7 +50,7 @@ type Cause struct {
 
 // closes is true for what ends an opening at its time.
 func (c CauseCode) closes() bool {
-	return c == CauseIdle || c == CauseUnused || c == CauseMax || c == CauseHours
+	return c == CauseIdle || c == CauseUnused || c == CauseMax || c == CauseHours || c == CauseBreakGlassEnd
 }
 
 // Closing is the first of the causes that closes the endpoint if nothing changes until then; false when none does.
@@ -70,7 +75,11 @@ func Why(o Observation, r Record, p Policy, now time.Time) []Cause {
 		add(CauseObserve, time.Time{})
 	}
 	if h := r.held(now); h != nil {
-		all = append(all, Cause{Code: CauseHeld, At: h.Until, Who: cmp.Or(h.Name, string(h.By)), Message: h.Why})
+		c := Cause{Code: CauseHeld, At: h.Until, Who: cmp.Or(h.Name, string(h.By)), Message: h.Why}
+		if h.Pause {
+			c.Code = CausePaused
+		}
+		all = append(all, c)
 	}
 	if may, _, next := p.Hours.May(now); !may {
 		add(CauseBefore, next)
@@ -83,6 +92,8 @@ func Why(o Observation, r Record, p Policy, now time.Time) []Cause {
 			c.Code = CauseQueued
 		case l.Subject == ByHandSubject:
 			c = Cause{Code: CauseAdopted, At: l.Until}
+		case l.BreakGlass:
+			c.Code = CauseBreakGlass
 		}
 		all = append(all, c)
 	}
@@ -109,8 +120,12 @@ func endings(o Observation, r Record, p Policy, live []Lease, now time.Time) []C
 	opening := *r.Opening
 	end := opening.end(p)
 	all := []Cause{{Code: CauseMax, At: end}}
-	if at := p.Hours.end(now); !at.IsZero() {
-		all = append(all, Cause{Code: CauseHours, At: at})
+	if at := bar(r, p, now); !at.IsZero() {
+		code := CauseHours
+		if at.Equal(r.glass(now)) {
+			code = CauseBreakGlassEnd
+		}
+		all = append(all, Cause{Code: code, At: at})
 		end = earlier(end, at)
 	}
 	idle := opening.LeaseEnded

@@ -85,6 +85,36 @@ func TestWhy(t *testing.T) {
 			s.r.Leases, s.r.Opening.ClosingFor = nil, latch.ClosingHeld
 		}, "held 14:00 op works, switch 23:02"},
 		"off by an operator's order": {off, func(s *scene) { s.r.Hold = &latch.Hold{By: "arn:op", Until: noon.Add(time.Hour)} }, "held 13:00 arn:op"},
+		"an operator has paused it": {open, func(s *scene) {
+			s.r.Hold = &latch.Hold{By: "arn:op", Name: "op", Why: "works", Until: noon.Add(2 * time.Hour), Pause: true}
+		}, "lease 13:00 Kim, idle 13:00, paused 14:00 op works, max 23:00, switch 23:02"},
+		"break-glass under an order that outlasts it": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass, s.r.Opening.TrafficAt = true, noon
+			s.r.Hold = &latch.Hold{By: "arn:op", Until: noon.Add(2 * time.Hour)}
+		}, "breakglass 13:00 Kim, breakglass.end 13:00, traffic 13:00, idle 13:00, held 14:00 arn:op, max 23:00, switch 23:02"},
+		"break-glass that outlasts the order: its lease's end counts, and traffic": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass, s.r.Opening.TrafficAt = true, noon.Add(-time.Minute)
+			s.r.Hold = &latch.Hold{By: "arn:op", Until: noon.Add(30 * time.Minute)}
+		}, "held 12:30 arn:op, breakglass 13:00 Kim, idle 13:00, traffic 14:00, max 23:00, switch 23:02"},
+		"break-glass past the hours' end": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass = true
+			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 8 * 60, 12*60 + 30}}, Close: true}
+		}, "breakglass 13:00 Kim, breakglass.end 13:00, idle 13:00, max 23:00, switch 23:02"},
+		"break-glass until the next hours have begun: those end it, whoever has a lease": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass = true
+			s.r.Leases = append(s.r.Leases, latch.Lease{Subject: "lee", Asked: noon, Until: noon.Add(4 * time.Hour)})
+			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 8 * 60, 11 * 60}, {daily, 12*60 + 30, 14 * 60}}, Close: true}
+		}, "before 12:30, breakglass 13:00 Kim, hours 14:00, lease 16:00 lee, idle 16:00, max 23:00, switch 23:02"},
+		"two break-glasses, and a longer lease beside them, under an order": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass = true
+			s.r.Leases = append(s.r.Leases, latch.Lease{Subject: "lee", Asked: noon, Until: noon.Add(90 * time.Minute), BreakGlass: true},
+				latch.Lease{Subject: "park", Asked: noon, Until: noon.Add(2 * time.Hour)})
+			s.r.Hold = &latch.Hold{By: "arn:op", Until: noon.Add(3 * time.Hour)}
+		}, "breakglass 13:00 Kim, breakglass 13:30 lee, breakglass.end 13:30, lease 14:00 park, idle 14:00, held 15:00 arn:op, max 23:00, switch 23:02"},
+		"break-glass to the absolute maximum": {open, func(s *scene) {
+			s.r.Leases[0].BreakGlass, s.r.Leases[0].Until, s.r.Leases[0].Asked = true, s.r.Opening.End, noon
+			s.r.Hold = &latch.Hold{By: "arn:op", Until: noon.Add(20 * time.Hour)}
+		}, "breakglass 23:00 Kim, max 23:00, breakglass.end 23:00, idle 23:00, switch 23:02, held 08:00 arn:op"},
 		"off, outside hours": {off, func(s *scene) {
 			s.p.Hours = &latch.Hours{Location: time.UTC, Windows: []latch.Window{{daily, 13 * 60, 14 * 60}}}
 		}, "before 13:00"},
@@ -121,6 +151,8 @@ var closings = map[latch.CauseCode][]latch.Code{
 	latch.CauseUnused: {latch.ClosingUnused},
 	latch.CauseMax:    {latch.ClosingMax},
 	latch.CauseHours:  {latch.ClosingHours},
+
+	latch.CauseBreakGlassEnd: {latch.ClosingHeld, latch.ClosingHours},
 }
 
 // foretell lets time pass over an endpoint where nothing else happens, and compares what Why said with what Remember

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/secret"
 )
 
 var until = time.Date(2026, 11, 20, 10, 5, 0, 0, time.UTC)
@@ -21,7 +23,7 @@ func config(url string) Config {
 	if err != nil {
 		panic(err)
 	}
-	return Config{URL: url, Format: FormatSlack, Language: "en", Page: "https://vpn.example.com/",
+	return Config{URL: secret.New(url), Format: FormatSlack, Language: "en", Page: "https://vpn.example.com/",
 		Endpoints: map[latch.EndpointID]Endpoint{"cvpn-endpoint-1": {"office", "Office <1> & co", seoul}},
 		Reason:    func(c latch.Code) string { return "Because of " + string(c) + "." }}
 }
@@ -103,6 +105,51 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestAReceiverThatRepeatsTheAddress: a webhook's address is a secret, and errors end in the log and in the audit.
+func TestAReceiverThatRepeatsTheAddress(t *testing.T) {
+	const secret = "T0CANARY/B0CANARY/x7Canary~Key%2F1"
+	for name, status := range map[string]int{"for good": 404, "for now": 503} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(status)
+				fmt.Fprintf(w, "cannot POST %s (%s), key %s, token %s%s", r.RequestURI, r.URL.Path, strings.Split(r.URL.Path, "/")[3], r.URL.Query().Get("token"), strings.Repeat(" "+r.URL.Path, 100))
+			}))
+			defer s.Close()
+			sender, err := New(config(s.URL + "/services/" + secret + "?token=queryCanary"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = sender.Send(t.Context(), latch.Notice{Kind: latch.NoticeReady, Endpoint: "cvpn-endpoint-1"})
+			if err == nil || strings.Contains(strings.ToLower(err.Error()), "canary") || !strings.Contains(err.Error(), "cannot POST …") || len(err.Error()) > 300 {
+				t.Errorf("got %v, want the receiver's words without the address", err)
+			}
+		})
+	}
+}
+
+func TestABreakGlassIsTold(t *testing.T) {
+	s, bodies, _ := receiver(t, 200)
+	for _, format := range []string{FormatSlack, FormatJSON} {
+		c := config(s.URL)
+		c.Format = format
+		sender, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sender.Send(t.Context(), latch.Notice{ID: "n1", Kind: latch.NoticeBreakGlass, Endpoint: "cvpn-endpoint-1", Until: until, Who: "Ada <!channel>", Words: "the plant is down & out"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var slack, plain map[string]string
+	if err := errors.Join(json.Unmarshal([]byte((*bodies)[0]), &slack), json.Unmarshal([]byte((*bodies)[1]), &plain)); err != nil {
+		t.Fatal(err)
+	}
+	want := "Office &lt;1&gt; &amp; co: Ada &lt;!channel&gt; turned the VPN on in an emergency, outside hours, orders and rules, until 19:05 KST. Reason: the plant is down &amp; out\nhttps://vpn.example.com/endpoints/office?look"
+	if slack["text"] != want || plain["who"] != "Ada <!channel>" || plain["words"] != "the plant is down & out" || plain["kind"] != "break-glass" {
+		t.Errorf("got %q and %v\nwant %q", slack["text"], plain, want)
+	}
+}
+
 func TestWhatTheReceiverAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		status int
@@ -159,8 +206,8 @@ func TestAReceiverThatIsAway(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"no address":                func(c *Config) { c.URL = "" },
-		"plain http":                func(c *Config) { c.URL = "http://hooks.example/SECRET" },
+		"no address":                func(c *Config) { c.URL = secret.New("") },
+		"plain http":                func(c *Config) { c.URL = secret.New("http://hooks.example/SECRET") },
 		"a format from elsewhere":   func(c *Config) { c.Format = "teams" },
 		"a language from elsewhere": func(c *Config) { c.Language = "de" },
 		"no reasons":                func(c *Config) { c.Reason = nil },

@@ -1,8 +1,13 @@
-// Package signin turns what proves a sign-in into an access.Identity. It is not the sign-in itself: behind an Application
-// Load Balancer that is done by the load balancer and Amazon Cognito, and each request carries their signed word for it.
+// Package signin turns what proves a sign-in into an access.Identity. Behind an Application Load Balancer (ALB) the sign-in
+// is done by the load balancer and Amazon Cognito, and each request carries their signed word for it:
 //
 //	x-amzn-oidc-data ─▶ shape ─▶ header pinned ─▶ key by kid ─▶ signature ─▶ payload ─▶ access.Identity
 //	                    └──── no network ────┘    └ bounded ┘
+//
+// Without one, Nightlatch signs people in itself at any OpenID Connect issuer, and keeps the session (OIDC):
+//
+//	Begin ─▶ issuer ─▶ Finish: cookie of the flow ─▶ state ─▶ iss ─▶ code ─▶ ID token ─▶ nonce ─▶ session stored, cookie
+//	every request: cookie ─▶ its hash ─▶ the stored session ─▶ access.Identity
 //
 // An identity that is not certain is refused; there is no setting that skips a step.
 package signin
@@ -316,15 +321,17 @@ func decode(s string) ([]byte, error) {
 }
 
 // display makes a claim fit for a page and a log line: one line, not endless.
-func display(s string) string {
+func display(s string) string { return cut(s, 100) }
+
+func cut(s string, longest int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return -1
 		}
 		return r
 	}, s)
-	if r := []rune(s); len(r) > 100 {
-		s = string(r[:100]) + "…"
+	if r := []rune(s); len(r) > longest {
+		s = string(r[:longest]) + "…"
 	}
 	return s
 }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nightlatch/nightlatch/internal/access"
+	"github.com/nightlatch/nightlatch/internal/access/accesstest"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/latch/latchtest"
 )
@@ -27,8 +29,21 @@ func (e toEmulator) Do(r *http.Request) (*http.Response, error) {
 	return e.Client.Do(r)
 }
 
-// The adapter under the same suite as the fake and the stand-in, over somebody else's DynamoDB.
+// The adapter under the same suites as the fakes and the stand-in, over somebody else's DynamoDB.
 func TestStoreOverAnEmulator(t *testing.T) {
+	empty := emulator(t)
+	latchtest.TestStore(t, func(t *testing.T) latch.Store { return empty(t) })
+}
+
+func TestPeopleOverAnEmulator(t *testing.T) {
+	empty := emulator(t)
+	accesstest.TestStore(t, func(t *testing.T) access.Store { return empty(t) })
+}
+
+var made atomic.Int64
+
+// emulator makes stores over empty tables of the emulator, or skips the test.
+func emulator(t *testing.T) func(t *testing.T) *Store {
 	address := os.Getenv(emulatorVariable)
 	if address == "" {
 		t.Skipf("no %s: the e2e suite starts an emulator (dynalite, from npm) and runs this test", emulatorVariable)
@@ -37,8 +52,7 @@ func TestStoreOverAnEmulator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var made atomic.Int64
-	latchtest.TestStore(t, func(t *testing.T) latch.Store {
+	return func(t *testing.T) *Store {
 		// A connection that is kept would outlive the bubble.
 		transport := &http.Transport{DisableKeepAlives: true}
 		s, err := New(Config{AWS: config(toEmulator{&http.Client{Transport: transport}, at}), Table: fmt.Sprintf("nightlatch-%d", made.Add(1))})
@@ -49,5 +63,5 @@ func TestStoreOverAnEmulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
-	})
+	}
 }

@@ -1,25 +1,36 @@
-// Package store is latch.Store in one DynamoDB table: wishes, the last look, and the audit.
+// Package store is latch.Store and access.Store in one DynamoDB table: wishes, the last look, and the audit; sessions,
+// blocks, refusals, and how often somebody may change something.
 //
-// The table has a partition key "pk" and a sort key "sk", both strings. The partition is the endpoint's id:
+// The table has a partition key "pk" and a sort key "sk", both strings:
 //
-//	sk                                  beside v and body
-//	record                              version N, writeId S    latch.Record
-//	look                                at N                    latch.Observation
-//	claim                               at N                    who may look next; no body
-//	audit#2026-03-01T09:30:00.1…Z#id    —                       latch.Entry
+//	pk             sk                                  beside v and body
+//	endpoint's id  record                              version N, writeId S         latch.Record
+//	               look                                at N                         latch.Observation
+//	               claim                               at N                         who may look next; no body
+//	               audit#2026-03-01T09:30:00.1…Z#id    expires N if not for ever    latch.Entry
+//	nightlatch     audit#…                             —                            latch.Entry about no endpoint
+//	session        SHA-256 of the cookie's value       expires N                    access.Session
+//	block          subject                             at N, expires N if it ends   access.Block
+//	refusal        subject#endpoint's id#action        at N, expires N              access.Refusal
+//	rate           subject                             at N, writeId S, expires N   paid until then; no body
 //
 // "v" is the layout's number. An item with a higher one was written by a newer Nightlatch: it is neither read nor
 // overwritten, and the error says what to do. "body" is the value's JSON in one string attribute: it is always read
 // and written whole, and JSON keeps 64-bit counters, nanoseconds and fields that come later without a second mapping
 // to maintain. A long one is instead in "packed", gzipped: thousands of connections would not fit an item's 400 KB.
 // Attributes of their own are only what a condition compares. Times in "at" are nanoseconds since 1970, exact in
-// DynamoDB's 38 digits; those in "sk" have nine decimals always, so that text order is time order.
+// DynamoDB's 38 digits; those in "sk" have nine decimals always, so that text order is time order. "expires" is the
+// table's time to live attribute, if a deployment has made it that; nothing is read that has expired, deleted or not.
 //
-// Every write is conditional. Nothing is ever deleted here.
+// Every write is conditional. What is deleted is a session that was ended and a block that was taken back, and nothing else:
+// "expires", in seconds since 1970, is the table's attribute for its time to live, which whoever makes the table for a
+// deployment has to enable ("Using time to live (TTL) in DynamoDB", Developer Guide; Create does not). DynamoDB may take days
+// to delete.
 package store
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -27,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"time"
 
@@ -52,26 +64,35 @@ const (
 	packAbove = 64 << 10
 	unpackTo  = 16 << 20
 
+	// nobodys is the partition of what is about no endpoint.
+	nobodys = "nightlatch"
+
 	auditPrefix = "audit#"
 	auditTime   = "2006-01-02T15:04:05.000000000Z"
 )
 
-// Config is what New needs; every field is required.
+// Config is what New needs; every field but KeepAudit is required.
 type Config struct {
 	AWS   aws.Config // at least Region and Credentials; nothing is read from the environment
 	Table string
+	// KeepAudit is how long audit entries are kept that are written from now on; 0 is for ever.
+	KeepAudit time.Duration
 }
 
-// Store implements latch.Store.
+// Store implements latch.Store and access.Store.
 type Store struct {
-	client *dynamodb.Client
-	table  string
+	client    *dynamodb.Client
+	table     string
+	keepAudit time.Duration
 }
 
 // New checks c and makes no call.
 func New(c Config) (*Store, error) {
 	if c.AWS.Region == "" || c.AWS.Credentials == nil || c.Table == "" {
 		return nil, errors.New("store: Region, Credentials and Table are required")
+	}
+	if c.KeepAudit < 0 {
+		return nil, errors.New("store: KeepAudit is shorter than nothing")
 	}
 	client := dynamodb.NewFromConfig(c.AWS, func(o *dynamodb.Options) {
 		// Two writers that met are no fault of either; the SDK does not try these again by itself.
@@ -80,7 +101,7 @@ func New(c Config) (*Store, error) {
 		// One host name for all accounts, which is the one that proxies and VPC endpoints know.
 		o.AccountIDEndpointMode = aws.AccountIDEndpointModeDisabled
 	})
-	return &Store{client, c.Table}, nil
+	return &Store{client, c.Table, c.KeepAudit}, nil
 }
 
 // TableInput describes the table, billed by request.
@@ -181,13 +202,16 @@ func (s *Store) ClaimLook(ctx context.Context, id latch.EndpointID, now time.Tim
 
 // Append implements latch.Store.
 func (s *Store) Append(ctx context.Context, e latch.Entry) error {
-	if e.Endpoint == "" || e.ID == "" || e.At.IsZero() {
-		return fmt.Errorf("append to audit: %w: an entry needs an endpoint, an id and a time", latch.ErrBadRequest)
+	if e.ID == "" || e.At.IsZero() {
+		return fmt.Errorf("append to audit: %w: an entry needs an id and a time", latch.ErrBadRequest)
 	}
 	e.At = e.At.UTC().Round(0)
-	item, err := newItem(e.Endpoint, auditPrefix+e.At.Format(auditTime)+"#"+e.ID, e)
+	item, err := newItem(cmp.Or(e.Endpoint, nobodys), auditPrefix+e.At.Format(auditTime)+"#"+e.ID, e)
 	if err != nil {
 		return err
+	}
+	if s.keepAudit > 0 {
+		item["expires"] = number(e.At.Add(s.keepAudit).Unix())
 	}
 	old, err := s.put(ctx, item, "", nil, true)
 	if err == nil && old != nil && !sameBody(old, item) {
@@ -209,7 +233,7 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) ([]
 	pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{
 		TableName:                 new(s.table),
 		KeyConditionExpression:    new("pk = :pk AND begins_with(sk, :prefix)"),
-		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": text(string(id)), ":prefix": text(auditPrefix)},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":pk": text(string(cmp.Or(id, nobodys))), ":prefix": text(auditPrefix)},
 		ConsistentRead:            new(true),
 		ScanIndexForward:          new(false),
 		Limit:                     new(int32(min(limit, 1000))),
@@ -221,6 +245,9 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) ([]
 			return nil, fmt.Errorf("read audit of %s: %w", id, service.Translate(err))
 		}
 		for _, item := range page.Items {
+			if expired(item) {
+				continue
+			}
 			var e latch.Entry
 			if err := decode(item, &e); err != nil {
 				return nil, fmt.Errorf("read audit of %s: %w", id, err)
@@ -231,6 +258,70 @@ func (s *Store) Entries(ctx context.Context, id latch.EndpointID, limit int) ([]
 		}
 	}
 	return newest, nil
+}
+
+// elsewhere is the partition of the entries that are about no endpoint.
+const elsewhere = "nightlatch"
+
+// Audit reads the entries of an endpoint from a time on and before another, the oldest first; the zero time is no bound,
+// and no endpoint stands for the entries that are about none. It asks for a page when those before it were taken. An error
+// ends it.
+func (s *Store) Audit(ctx context.Context, id latch.EndpointID, from, to time.Time) iter.Seq2[latch.Entry, error] {
+	// "audit#" and a time sort before all entries of that time, and "audit$" behind all entries.
+	first, end := auditPrefix, "audit$"
+	if !from.IsZero() {
+		first = auditPrefix + from.UTC().Format(auditTime)
+	}
+	if !to.IsZero() {
+		end = auditPrefix + to.UTC().Format(auditTime)
+	}
+	return func(yield func(latch.Entry, error) bool) {
+		if first >= end {
+			return // which DynamoDB refuses
+		}
+		pages := dynamodb.NewQueryPaginator(s.client, &dynamodb.QueryInput{
+			TableName:                 new(s.table),
+			KeyConditionExpression:    new("pk = :pk AND sk BETWEEN :first AND :end"), // no key is :end itself
+			ExpressionAttributeValues: map[string]types.AttributeValue{":pk": text(cmp.Or(string(id), elsewhere)), ":first": text(first), ":end": text(end)},
+			ConsistentRead:            new(true),
+		})
+		for pages.HasMorePages() {
+			page, err := nextPage(ctx, pages)
+			if err != nil {
+				yield(latch.Entry{}, fmt.Errorf("read audit of %s: %w", cmp.Or(string(id), elsewhere), err))
+				return
+			}
+			for _, item := range page.Items {
+				if expired(item) {
+					continue
+				}
+				var e latch.Entry
+				if err := decode(item, &e); err != nil {
+					yield(latch.Entry{}, fmt.Errorf("read audit of %s: %w", cmp.Or(string(id), elsewhere), err))
+					return
+				}
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func nextPage(ctx context.Context, pages *dynamodb.QueryPaginator) (*dynamodb.QueryOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	page, err := pages.NextPage(ctx)
+	if err != nil {
+		return nil, service.Translate(err)
+	}
+	return page, nil
+}
+
+// expired is true for an item that DynamoDB has yet to delete.
+func expired(item map[string]types.AttributeValue) bool {
+	at, err := strconv.ParseInt(numberOf(item["expires"]), 10, 64)
+	return err == nil && time.Now().Unix() >= at
 }
 
 // get decodes one item into the value that into points to, and leaves it alone when there is no item.

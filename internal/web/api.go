@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -28,7 +29,10 @@ type Status struct {
 	Soon         bool          `json:"soon,omitempty"` // until is so near that people are warned
 	ReadyAt      time.Time     `json:"readyAt,omitzero"`
 	ExtendUntil  time.Time     `json:"extendUntil,omitzero"`
-	Clipped      bool          `json:"clipped,omitempty"` // more was asked for than the maximum leaves
+	Longest      int64         `json:"longestSeconds,omitempty"` // lease that the rules leave the asking person, where it is less than policy's
+	Refused      []refused     `json:"refused,omitempty"`        // what the asking person may not do, of open and extend
+	Hold         *hold         `json:"hold,omitempty"`           // an administrator's order that is in force
+	Clipped      bool          `json:"clipped,omitempty"`        // more was asked for than the maximum leaves
 	Mine         *lease        `json:"mine,omitempty"`
 	Others       int           `json:"others"`
 	Connections  int           `json:"connections"`
@@ -53,6 +57,21 @@ type association struct {
 	Subnet  latch.SubnetID      `json:"subnetId"`
 	Status  latch.Status        `json:"status"`
 	Message string              `json:"message,omitempty"`
+}
+
+type refused struct {
+	Action  access.Action `json:"action"`
+	Code    access.Code   `json:"code"`
+	Text    string        `json:"text"`
+	Contact string        `json:"contact,omitempty"`
+	Next    time.Time     `json:"next,omitzero"` // when it would succeed by itself
+}
+
+// hold keeps an endpoint closed or, as a pause, as it is.
+type hold struct {
+	Until   time.Time `json:"until"`
+	Pause   bool      `json:"pause,omitempty"`
+	Message string    `json:"message,omitempty"`
 }
 
 type lease struct {
@@ -115,8 +134,30 @@ func statusOf(e *Endpoint, v latch.View, l lang, now time.Time) Status {
 	if v.Failure != nil {
 		s.Failure = &failure{v.Failure.At, v.Failure.Step, v.Failure.Why}
 	}
+	if v.Hold != nil {
+		s.Hold = &hold{v.Hold.Until, v.Hold.Pause, v.Hold.Why}
+	}
 	if f, ok := errors.AsType[*latch.Fault](v.Cause); ok {
 		s.AWS = &awsWords{f.Service, f.Code, f.Message}
+	}
+	return s
+}
+
+// statusFor is statusOf with what the rules say to the person of r. Whoever may not see the endpoint, and ended a lease of
+// theirs on it, gets no more than its name.
+func (h *handler) statusFor(r *http.Request, e *Endpoint, v latch.View, now time.Time) Status {
+	l := visitOf(r).lang
+	if !h.may(r, e, access.See).Allowed {
+		return Status{Endpoint: e.Name, Associations: []association{}, PollAfter: time.Minute.Milliseconds(), Now: now}
+	}
+	s := statusOf(e, v, l, now)
+	for _, a := range []access.Action{access.Open, access.Extend} {
+		d := h.may(r, e, a)
+		if !d.Allowed {
+			s.Refused = append(s.Refused, refused{a, d.Code, mayNot[a].say(l) + ": " + accessSay[d.Code].say(l), d.Contact, d.From})
+		} else if most := longest(e, d); most < e.Policy.LeaseMax {
+			s.Longest = max(s.Longest, int64(most/time.Second))
+		}
 	}
 	return s
 }
@@ -145,12 +186,15 @@ func (s Status) etag(l lang) string {
 }
 
 func (h *handler) showAPI(w http.ResponseWriter, r *http.Request, p latch.Principal, e *Endpoint) error {
+	if d := h.may(r, e, access.See); !d.Allowed {
+		return &refusal{access.See, d}
+	}
 	v, err := h.c.Keeper.View(r.Context(), e.ID, p)
 	if err != nil {
 		return err
 	}
 	l := visitOf(r).lang
-	s := statusOf(e, v, l, time.Now())
+	s := h.statusFor(r, e, v, time.Now())
 	tag := s.etag(l)
 	w.Header().Set("ETag", tag)
 	for known := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
@@ -163,7 +207,7 @@ func (h *handler) showAPI(w http.ResponseWriter, r *http.Request, p latch.Princi
 	return nil
 }
 
-// listAPI shows every endpoint; one that cannot be looked at carries its problem and does not hide the others.
+// listAPI shows every endpoint that the person may see; one that cannot be looked at carries its problem and does not hide the others.
 func (h *handler) listAPI(w http.ResponseWriter, r *http.Request, p latch.Principal) error {
 	all := struct {
 		Endpoints []Status  `json:"endpoints"`
@@ -171,6 +215,9 @@ func (h *handler) listAPI(w http.ResponseWriter, r *http.Request, p latch.Princi
 	}{[]Status{}, time.Now()}
 	for i := range h.c.Endpoints {
 		e := &h.c.Endpoints[i]
+		if !h.may(r, e, access.See).Allowed {
+			continue
+		}
 		v, err := h.c.Keeper.View(r.Context(), e.ID, p)
 		if err != nil {
 			visitOf(r).endpoint = e
@@ -179,7 +226,7 @@ func (h *handler) listAPI(w http.ResponseWriter, r *http.Request, p latch.Princi
 			all.Endpoints = append(all.Endpoints, Status{Endpoint: e.Name, ID: string(e.ID), Title: e.Title, Associations: []association{}, Problem: &d, PollAfter: time.Minute.Milliseconds()})
 			continue
 		}
-		all.Endpoints = append(all.Endpoints, statusOf(e, v, visitOf(r).lang, all.Now))
+		all.Endpoints = append(all.Endpoints, h.statusFor(r, e, v, all.Now))
 	}
 	writeJSON(w, "application/json", http.StatusOK, all)
 	return nil
@@ -193,8 +240,8 @@ type wish struct {
 
 // apiPost demands application/json even where there is nothing to say: a page of another site cannot send that without
 // asking first (Fetch Standard, CORS-safelisted request-header).
-func (h *handler) apiPost(action string, do act) func(http.ResponseWriter, *http.Request, latch.Principal, *Endpoint) error {
-	keys := map[string][]string{"open": {"for", "reason"}, "extend": {"for"}, "done": nil}[action]
+func (h *handler) apiPost(verb string, do act) func(http.ResponseWriter, *http.Request, latch.Principal, *Endpoint) error {
+	keys := map[string][]string{"open": {"for", "reason"}, "extend": {"for"}, "done": nil}[verb]
 	return func(w http.ResponseWriter, r *http.Request, p latch.Principal, e *Endpoint) error {
 		if !isType(r, "application/json") {
 			return &inputError{errMediaType, tWantsJSON, nil}
@@ -202,6 +249,10 @@ func (h *handler) apiPost(action string, do act) func(http.ResponseWriter, *http
 		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if err != nil {
 			return tooBigOr(err, &inputError{errInput, tBadBody, nil})
+		}
+		d, err := h.permit(r, e, verb)
+		if err != nil {
+			return err
 		}
 		q, err := readWish(b, keys)
 		if err != nil {
@@ -211,15 +262,15 @@ func (h *handler) apiPost(action string, do act) func(http.ResponseWriter, *http
 		if err != nil {
 			return err
 		}
-		v, err := do(h.c.Keeper, r.Context(), e.ID, ask)
+		v, err := do(h.c.Keeper, r.Context(), e.ID, bound(ask, e, verb, d))
 		if err != nil {
 			return err
 		}
 		code := http.StatusOK
-		if action != "done" && v.State != latch.StateOpen && v.State != latch.StateDegraded {
+		if verb != "done" && v.State != latch.StateOpen && v.State != latch.StateDegraded {
 			code = http.StatusAccepted
 		}
-		writeJSON(w, "application/json", code, statusOf(e, v, visitOf(r).lang, time.Now()))
+		writeJSON(w, "application/json", code, h.statusFor(r, e, v, time.Now()))
 		return nil
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/language"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -107,6 +108,9 @@ var reasonSay = map[latch.Code]text{
 	latch.ClosingByHand:       {"It was turned on outside this page, which is not allowed here.", "이 페이지 밖에서 켜졌으며, 이는 허용되지 않습니다.", "このページ以外から開始されましたが、許可されていません。"},
 	latch.ClosingSwitch:       {"The automatic switch-off could not be set, so it may not stay on.", "자동 종료 장치를 설정하지 못해 켜 둘 수 없습니다.", "自動停止を設定できなかったため、動作を続けられません。"},
 	latch.UnusableStatus:      {"AWS reports the state “{status}”. Ask your administrator.", "AWS에서 보고한 상태: {status}. 관리자에게 문의하세요.", "AWSの報告する状態：{status}。管理者にお問い合わせください。"},
+	latch.OffPaused:           {"An administrator has paused it: nobody can turn it on before {until}. {message}", "관리자가 일시 중지하여 {until}까지 켤 수 없습니다. {message}", "管理者が一時停止しており、{until}まで開始できません。{message}"},
+	latch.OpenPaused:          {"On until {until}. An administrator has paused it: nobody can join or extend. {message}", "{until}까지 사용할 수 있습니다. 관리자가 일시 중지하여 참여하거나 연장할 수 없습니다. {message}", "{until}まで利用できます。管理者が一時停止しているため、参加も延長もできません。{message}"},
+	latch.OpenBreakGlass:      {"Turned on in an emergency, outside the rules, until {until}.", "긴급 상황으로 규칙과 관계없이 켜졌으며 {until}까지 유지됩니다.", "緊急のため規則によらず開始され、{until}まで動作します。"},
 }
 
 // causeSay says what holds an endpoint open or closed and what will change that; {at} is when, {who} a person's name.
@@ -124,6 +128,10 @@ var causeSay = map[latch.CauseCode]text{
 	latch.CauseQueued:  {"{who} needs it until {at}: it turns on again as soon as it is off.", "{who} 님이 {at}까지 필요로 하므로 꺼지는 대로 다시 켭니다.", "{who}さんが{at}まで必要としているため、停止後すぐに再開します。"},
 	latch.CauseSwitch:  {"Should Nightlatch itself fail, AWS's scheduler turns it off at {at}.", "Nightlatch가 동작하지 않더라도 AWS 스케줄러가 {at}에 끕니다.", "Nightlatch自体が動作しない場合でも、AWSのスケジューラーが{at}に停止します。"},
 	latch.CauseObserve: {"Nightlatch only watches it and changes nothing.", "Nightlatch는 상태만 확인하며 아무것도 바꾸지 않습니다.", "Nightlatchは監視するだけで、何も変更しません。"},
+	latch.CausePaused:  {"{who} lets nobody turn it on, join or extend until {at}. {message}", "{who} 님이 {at}까지 켜기, 참여, 연장을 일시 중지했습니다. {message}", "{who}さんが{at}まで開始・参加・延長を一時停止しています。{message}"},
+
+	latch.CauseBreakGlass:    {"{who} turned it on in an emergency, outside hours, orders and rules, until {at}.", "{who} 님이 긴급 상황으로 시간대, 관리자 지시, 규칙과 관계없이 {at}까지 켰습니다.", "{who}さんが緊急のため、時間帯・管理者の指示・規則によらず{at}まで開始しました。"},
+	latch.CauseBreakGlassEnd: {"It turns off at {at}, when the emergency ends: the hours or an administrator's order allow nothing else then.", "긴급 사용이 끝나는 {at}에 꺼집니다. 그 뒤에는 시간대나 관리자의 지시에 따라 켤 수 없습니다.", "緊急利用が終わる{at}に停止します。その後は時間帯または管理者の指示により動作できません。"},
 }
 
 // differenceSay says how an endpoint differs from what it should be.
@@ -136,6 +144,26 @@ var differenceSay = map[latch.DifferenceCode]text{
 	latch.RouteExtra:         {"The route {destination} via {subnet} is neither declared nor learned.", "설정에도 기억에도 없는 경로: {destination}({subnet}).", "経路{destination}（{subnet}）は設定にも記憶にもありません。"},
 	latch.GroupMissing:       {"Security group {group} is not applied.", "적용되지 않은 보안 그룹: {group}.", "セキュリティグループ{group}が適用されていません。"},
 	latch.GroupExtra:         {"Security group {group} is applied, and nothing asks for it.", "필요하지 않은데 적용된 보안 그룹: {group}.", "セキュリティグループ{group}が適用されていますが、必要とされていません。"},
+}
+
+// mayNot is the title of a refusal, by what was wanted.
+var mayNot = map[access.Action]text{
+	access.See:        {"You may not see this", "볼 권한이 없습니다", "閲覧権限がありません"},
+	access.Open:       {"You may not turn it on or join", "켜거나 참여할 권한이 없습니다", "開始・参加する権限がありません"},
+	access.Extend:     {"You may not extend", "연장할 권한이 없습니다", "延長する権限がありません"},
+	access.EndOthers:  {"You may not end other people's use", "다른 사람의 사용을 종료할 권한이 없습니다", "ほかの人の利用を終了する権限がありません"},
+	access.Administer: {"This is for administrators", "관리자만 사용할 수 있습니다", "管理者専用です"},
+}
+
+// accessSay says why somebody may or may not.
+var accessSay = map[access.Code]text{
+	access.AllowedByRule:    {"A rule allows it.", "규칙에서 허용합니다.", "ルールで許可されています。"},
+	access.AllowedByDefault: {"Everybody who has signed in may.", "로그인한 사람은 누구나 할 수 있습니다.", "サインインした人なら誰でもできます。"},
+	access.DeniedByRule:     {"A rule forbids it to this account.", "규칙에서 이 계정에 금지하고 있습니다.", "ルールでこのアカウントには禁止されています。"},
+	access.DeniedNoRule:     {"No rule allows it to this account.", "이 계정에 허용하는 규칙이 없습니다.", "このアカウントに許可するルールがありません。"},
+	access.DeniedHours:      {"This account may at other hours only.", "이 계정은 다른 시간대에만 할 수 있습니다.", "このアカウントは別の時間帯にのみ実行できます。"},
+	access.DeniedGroupsCut:  {"This account is in so many groups that their list came incomplete, so it proves nothing.", "계정이 속한 그룹이 너무 많아 목록이 온전히 전달되지 않았으므로 소속을 확인할 수 없습니다.", "所属グループが多すぎて一覧が完全に届かなかったため、所属を確認できません。"},
+	access.DeniedBlocked:    {"An administrator has blocked this account.", "관리자가 이 계정을 차단했습니다.", "管理者がこのアカウントをブロックしています。"},
 }
 
 var stageText = map[latch.StageName]text{
@@ -185,6 +213,17 @@ var (
 	tList        = text{"VPN endpoints", "VPN 목록", "VPN一覧"}
 	tNotShown    = text{"Cannot be shown now", "지금 표시할 수 없습니다", "現在表示できません"}
 
+	tPossibleFrom = text{"It is possible from {next}.", "{next}부터 가능합니다.", "{next}から可能です。"}
+	tContact      = text{"Who can change that: {contact}.", "변경 문의: {contact}.", "変更の問い合わせ先：{contact}。"}
+	tAskAdmin     = text{"Your administrator can change that; give them the number {id}.", "변경하려면 관리자에게 다음 번호를 알려 주세요: {id}.", "変更するには、番号{id}を管理者にお伝えください。"}
+	tPaused       = text{"An administrator has paused it until {until}: nobody can turn it on, join or extend. Who uses it keeps it. {message}", "관리자가 {until}까지 일시 중지하여 켜기, 참여, 연장을 할 수 없습니다. 사용 중인 사람은 계속 사용할 수 있습니다. {message}", "管理者が{until}まで一時停止しており、開始、参加、延長はできません。利用中の人はそのまま利用できます。{message}"}
+	tLeaving      = text{"You still have time on it; you can end that.", "아직 사용 시간이 남아 있으며, 종료할 수 있습니다.", "利用時間が残っています。終了することはできます。"}
+	tIntent       = text{"You had to sign in first, and nothing has been done. If you still want it, press “{button}”.", "먼저 로그인해야 했으므로 아직 실행된 것은 없습니다. 계속하려면 ‘{button}’ 버튼을 누르세요.", "先にサインインが必要だったため、まだ何も実行されていません。続けるには「{button}」を押してください。"}
+	tSignedOut    = text{"You have signed out here. Nothing of the VPN has changed.", "로그아웃했습니다. VPN에는 변경된 것이 없습니다.", "サインアウトしました。VPNには変更ありません。"}
+	tSignIn       = text{"Sign in", "로그인", "サインイン"}
+	tSignInAnew   = text{"Start again", "다시 시작", "最初からやり直す"}
+	tAdmin        = text{"Administration", "관리", "管理"}
+
 	tAllowed    = text{"Here only {methods} is possible.", "여기서는 {methods}만 사용할 수 있습니다.", "ここで使えるのは{methods}のみです。"}
 	tWantsForm  = text{"Send application/x-www-form-urlencoded, as the page's forms do.", "페이지의 양식처럼 application/x-www-form-urlencoded 형식으로 보내세요.", "ページのフォームと同じapplication/x-www-form-urlencodedで送ってください。"}
 	tWantsJSON  = text{"Send Content-Type: application/json, also with an empty body.", "본문이 비어 있어도 Content-Type: application/json 형식으로 보내세요.", "本文が空でもContent-Type: application/jsonで送ってください。"}
@@ -207,6 +246,33 @@ var (
 	wSignInUnavailable = words{
 		text{"Your sign-in cannot be checked now", "지금 로그인을 확인할 수 없습니다", "現在、サインインを確認できません"},
 		text{"The load balancer's keys cannot be read. The VPN itself is not affected. Try again in a few seconds.", "로드 밸런서의 키를 읽을 수 없습니다. VPN에는 영향이 없습니다. 잠시 후 다시 시도하세요.", "ロードバランサーの鍵を取得できません。VPNには影響ありません。数秒後にもう一度お試しください。"}}
+	wSignInLost = words{
+		text{"This sign-in cannot be finished", "로그인을 마칠 수 없습니다", "サインインを完了できません"},
+		text{"It was begun in another browser, took more than ten minutes, or was finished already. Start again. Cookies must be allowed.", "다른 브라우저에서 시작했거나, 10분이 지났거나, 이미 완료된 로그인입니다. 다시 시작하세요. 쿠키를 허용해야 합니다.", "別のブラウザーで開始されたか、10分を過ぎたか、すでに完了したサインインです。最初からやり直してください。Cookieの許可が必要です。"}}
+	wIssuer = words{
+		text{"Nobody can sign in now", "지금 로그인할 수 없습니다", "現在サインインできません"},
+		text{"The sign-in service does not answer. The VPN itself is not affected. Try again in a few seconds.", "로그인 서비스가 응답하지 않습니다. VPN에는 영향이 없습니다. 잠시 후 다시 시도하세요.", "サインインのサービスが応答しません。VPNには影響ありません。数秒後にもう一度お試しください。"}}
+	wPeople = words{
+		text{"It cannot be checked now whether you may", "지금 권한을 확인할 수 없습니다", "現在、権限を確認できません"},
+		text{"What is on stays on, and nothing was changed. Try again in a few seconds.", "켜져 있는 VPN은 유지되며 변경된 것은 없습니다. 잠시 후 다시 시도하세요.", "動作中のVPNはそのままで、何も変更されていません。数秒後にもう一度お試しください。"}}
+	wTooMany = words{
+		text{"That was too often", "요청이 너무 잦습니다", "操作の回数が多すぎます"},
+		text{"This request changed nothing. Wait {wait} and try again.", "이 요청으로 변경된 것은 없습니다. {wait} 후 다시 시도하세요.", "この要求では何も変更されていません。{wait}待ってからもう一度お試しください。"}}
+	wHeaders = words{
+		text{"The request's header is too big", "요청 헤더가 너무 큽니다", "リクエストヘッダーが大きすぎます"},
+		text{"At most 100 fields and 64 KB are read. Clearing this site's cookies may help.", "최대 100개 필드, 64KB까지 읽습니다. 이 사이트의 쿠키를 지우면 해결될 수 있습니다.", "読み取れるのは100項目、64KBまでです。このサイトのCookieを削除すると解決することがあります。"}}
+	wLongAddress = words{
+		text{"The address is too long", "주소가 너무 깁니다", "アドレスが長すぎます"},
+		text{"At most 8 KB are read. Begin at the first page.", "최대 8KB까지 읽습니다. 첫 페이지에서 시작하세요.", "読み取れるのは8KBまでです。最初のページから始めてください。"}}
+	wPaused = words{
+		text{"An administrator has paused it", "관리자가 일시 중지했습니다", "管理者が一時停止しています"},
+		text{"Nobody can turn it on, join or extend until {next}, or until the administrator allows it again. {message}", "{next}까지 또는 관리자가 다시 허용할 때까지 켜기, 참여, 연장을 할 수 없습니다. {message}", "{next}まで、または管理者が再び許可するまで、開始、参加、延長はできません。{message}"}}
+	wLeaseGone = words{
+		text{"That person's time has ended already", "이미 사용이 끝났습니다", "その人の利用はすでに終わっています"},
+		text{"Nothing was changed. Go back and look who uses it now.", "변경된 것은 없습니다. 돌아가서 현재 사용 중인 사람을 확인하세요.", "何も変更されていません。戻って現在の利用者を確認してください。"}}
+	wNoHold = words{
+		text{"No order is in force", "적용 중인 지시가 없습니다", "有効な指示はありません"},
+		text{"It has ended already, or somebody else has taken it back.", "이미 끝났거나 다른 관리자가 해제했습니다.", "すでに終わったか、ほかの管理者が解除しました。"}}
 	wForbidden = words{
 		text{"You may not use this", "사용 권한이 없습니다", "利用権限がありません"},
 		text{"This account isn't in a group that is allowed to. Your administrator can change that; give them the number {id}.", "이 계정은 사용 권한이 있는 그룹에 속해 있지 않습니다. 관리자에게 문의하면서 다음 번호를 알려 주세요: {id}.", "このアカウントは利用を許可されたグループに属していません。番号{id}を添えて管理者にお問い合わせください。"}}
@@ -240,6 +306,9 @@ var (
 	wNoLease = words{
 		text{"You are not using it", "사용 중이 아닙니다", "利用中ではありません"},
 		text{"Your time has ended, or you have not asked for any. Turn it on or join first. It is: {state}.", "사용 시간이 끝났거나 신청하지 않았습니다. 먼저 켜거나 참여하세요. 현재 상태: {state}.", "利用時間が終わったか、申請していません。先に開始または参加してください。現在の状態：{state}。"}}
+	wOwn = words{
+		text{"This is your own time", "본인의 사용 시간입니다", "ご自身の利用時間です"},
+		text{"Extend or end it as everybody does, on the VPN's own page.", "다른 사람과 마찬가지로 해당 VPN 페이지에서 연장하거나 종료하세요.", "ほかの人と同じく、そのVPNのページで延長または終了してください。"}}
 	wNotReady = words{
 		text{"The VPN cannot be turned on now", "지금은 VPN을 켤 수 없습니다", "現在VPNを開始できません"},
 		text{"It must be off and complete at AWS; it is: {state}. Ask your administrator.", "AWS에서 켤 수 있는 상태가 아닙니다. 현재 상태: {state}. 관리자에게 문의하세요.", "AWS側で開始できる状態ではありません。現在の状態：{state}。管理者にお問い合わせください。"}}
@@ -346,6 +415,12 @@ func checkCatalogue() []error {
 	for _, c := range latch.DifferenceCodes {
 		full("difference "+string(c), differenceSay[c])
 	}
+	for _, a := range access.Actions {
+		full("refusal of "+string(a), mayNot[a])
+	}
+	for _, c := range access.Codes {
+		full("access "+string(c), accessSay[c])
+	}
 	for _, s := range latch.Stages {
 		full("stage "+string(s), stageText[s])
 	}
@@ -357,9 +432,11 @@ func checkCatalogue() []error {
 		full("detail of "+p.slug, p.words.detail)
 	}
 	for l := range langs {
-		for i, v := 0, reflect.ValueOf(labelsIn(l)); i < v.NumField(); i++ {
-			if v.Field(i).String() == "" {
-				faults = append(faults, fmt.Errorf("catalogue: label %s has no words in %v", v.Type().Field(i).Name, l))
+		for _, v := range []reflect.Value{reflect.ValueOf(labelsIn(l)), reflect.ValueOf(consoleLabelsIn(l))} {
+			for i := range v.NumField() {
+				if v.Field(i).String() == "" {
+					faults = append(faults, fmt.Errorf("catalogue: label %s has no words in %v", v.Type().Field(i).Name, l))
+				}
 			}
 		}
 	}

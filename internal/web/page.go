@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -20,6 +21,7 @@ type page struct {
 	Heading, Status string
 	Path            string // of this page, with ?look
 	Home            bool   // whether there is a list to go to
+	Admin           string // label of the way to the administrators' page; empty for who may not
 	Langs           []langLink
 	User            string // empty when nobody is known to be signed in
 	Token           string // of this browser's forms; empty: no form
@@ -27,7 +29,12 @@ type page struct {
 	Endpoint *endpointPage
 	List     []listed
 	Problem  *problemPage
+	Message  *message
+	Console  *console // the administrators'
 }
+
+// message is a page that says one thing and leads on.
+type message struct{ Text, Href, Link string }
 
 type langLink struct {
 	Code, Name, Href string
@@ -40,8 +47,11 @@ type endpointPage struct {
 	Tag            string // the API's ETag of the same view, so that the first poll costs a 304
 	Poll           int64  // milliseconds
 	State          string
-	Busy           bool // something is under way at AWS
+	Busy           bool   // something is under way at AWS
+	Intent         string // what a form was about to do before its sender had to sign in
+	IntentForm     string
 	Notices        []string
+	Refused        *refusedNote
 	Failure        *failureNote
 	Steps          []stepLine
 	Times          []timeLine
@@ -54,6 +64,8 @@ type endpointPage struct {
 }
 
 type failureNote struct{ What, Do, Step, Why string }
+
+type refusedNote struct{ Title, Detail string }
 
 type stepLine struct {
 	Class, Mark, Text, Count, Said string
@@ -79,29 +91,47 @@ type listed struct{ Href, Title, State, Class, Status string }
 type problemPage struct {
 	Detail, RequestID, BackTo, BackText string
 	AWS                                 *awsWords
+	Done                                *form
 }
 
 func (h *handler) newPage(w http.ResponseWriter, r *http.Request) page {
 	v := visitOf(r)
 	p := page{labels: labelsIn(v.lang), Lang: v.lang.String(), CSS: h.css, JS: h.js, Home: len(h.c.Endpoints) > 1}
-	p.Path = "/"
-	if v.endpoint != nil {
-		p.Path = v.endpoint.page(true)
-	}
-	for l := range langs {
-		to := "/?look&lang=" + l.String()
-		if v.endpoint != nil {
-			to = v.endpoint.page(true) + "&lang=" + l.String()
-		}
-		p.Langs = append(p.Langs, langLink{l.String(), langNames[l], to, l == v.lang})
+	switch {
+	case v.back != "":
+		p.at(v.back, v.lang)
+	case v.endpoint != nil:
+		p.at(v.endpoint.page(true), v.lang)
+	default:
+		p.at("/", v.lang)
 	}
 	if v.who.Subject != "" {
 		p.User, p.Token = v.who.Name, h.formToken(w, r)
 		if p.User == "" {
 			p.User = string(v.who.Subject)
 		}
+		if v.in && len(h.administered(r)) > 0 {
+			p.Admin = tAdmin.say(v.lang)
+		}
 	}
 	return p
+}
+
+// at says where the page is. The languages' links lead to the same, and never to what counts down to opening.
+func (p *page) at(address string, now lang) {
+	p.Path, p.Langs = address, nil
+	to := address
+	switch {
+	case to == "/":
+		to = "/?look&"
+	case strings.Contains(to, "?"):
+		to += "&"
+	default:
+		to += "?"
+	}
+	for l := range langs {
+		p.Langs = append(p.Langs, langLink{l.String(), langNames[l], to + "lang=" + l.String(), l == now})
+	}
 }
 
 // render writes a whole page or, when a template fails, none of it.
@@ -125,8 +155,15 @@ func (h *handler) home(w http.ResponseWriter, r *http.Request, p latch.Principal
 	pg := h.newPage(w, r)
 	pg.Heading, pg.DocTitle = tList.say(l), tList.say(l)
 	now := time.Now()
+	no := access.Decision{}
 	for i := range h.c.Endpoints {
 		e := &h.c.Endpoints[i]
+		if d := h.may(r, e, access.See); !d.Allowed {
+			if i == 0 || no.From.IsZero() || !d.From.IsZero() && d.From.Before(no.From) {
+				no = d
+			}
+			continue
+		}
 		line := listed{Href: e.page(false), Title: e.Title, State: tNotShown.say(l), Class: "unknown"}
 		v, err := h.c.Keeper.View(r.Context(), e.ID, p)
 		switch {
@@ -139,6 +176,9 @@ func (h *handler) home(w http.ResponseWriter, r *http.Request, p latch.Principal
 		}
 		pg.List = append(pg.List, line)
 	}
+	if len(pg.List) == 0 {
+		return h.refused(r, nil, access.See, "", no)
+	}
 	return h.render(w, http.StatusOK, pg)
 }
 
@@ -147,7 +187,13 @@ func unknownAt(l lang, v latch.View, e *Endpoint, now time.Time) string {
 }
 
 func (h *handler) showPage(w http.ResponseWriter, r *http.Request, p latch.Principal, e *Endpoint) error {
+	see := h.may(r, e, access.See)
 	v, err := h.c.Keeper.View(r.Context(), e.ID, p)
+	if !see.Allowed {
+		visitOf(r).back = "/"
+		visitOf(r).leaving = err == nil && !v.Mine.Until.IsZero()
+		return h.refused(r, e, access.See, "", see)
+	}
 	if err != nil {
 		return err
 	}
@@ -160,22 +206,26 @@ func (h *handler) showPage(w http.ResponseWriter, r *http.Request, p latch.Princ
 		mark, pg.Heading, pg.Status = "?", tUnknown.say(l), unknownAt(l, v, e, now)
 	}
 	pg.DocTitle = mark + " " + pg.Heading + " – " + e.Title
-	pg.Endpoint = h.endpointPage(pg.labels, l, v, e, now)
+	pg.Endpoint = h.endpointPage(r, pg.labels, v, e, now)
 	query := r.URL.Query()
+	if keep := remind(pg.Endpoint, l, query); keep != "" {
+		pg.at(e.page(true)+keep, l)
+	}
 	if query.Has("clipped") && !v.Mine.Until.IsZero() {
 		pg.Endpoint.Notices = append(pg.Endpoint.Notices, tClipped.say(l, "{until}", clock(l, v.Mine.Until, e.Location, now)))
 	}
 	if e.Policy.OnVisit == latch.VisitOpens && v.State == latch.StateOff && !v.Stale && v.Mine.Until.IsZero() &&
-		pg.Endpoint.Open != nil && r.Method == http.MethodGet && !query.Has("look") && h.byPerson(r) {
+		pg.Endpoint.Open != nil && !pg.Endpoint.Open.MustReason && pg.Endpoint.Intent == "" && r.Method == http.MethodGet && !query.Has("look") && h.byPerson(r) {
 		pg.Endpoint.Countdown = 3
 	}
 	return h.render(w, http.StatusOK, pg)
 }
 
 // endpointPage lays out one endpoint for one person: what is, then what they can do, with one button that stands out.
-func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, now time.Time) *endpointPage {
+func (h *handler) endpointPage(r *http.Request, words labels, v latch.View, e *Endpoint, now time.Time) *endpointPage {
+	l, open, extend := visitOf(r).lang, h.may(r, e, access.Open), h.may(r, e, access.Extend)
 	ep := &endpointPage{
-		API: "/api/v1/endpoints/" + e.Name, Tag: statusOf(e, v, l, now).etag(l), Zone: e.Location.String(), ZoneName: zoneName(now.In(e.Location)), Now: iso(now), Poll: pollAfter(v).Milliseconds(), State: string(v.State),
+		API: "/api/v1/endpoints/" + e.Name, Tag: h.statusFor(r, e, v, now).etag(l), Zone: e.Location.String(), ZoneName: zoneName(now.In(e.Location)), Now: iso(now), Poll: pollAfter(v).Milliseconds(), State: string(v.State),
 		Busy: !v.Stale && (v.State == latch.StateOpening || v.State == latch.StateClosing || v.State == latch.StateDegraded),
 	}
 	at := func(t time.Time) string { return clock(l, t, e.Location, now) }
@@ -183,10 +233,21 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 	held := !v.Mine.Until.IsZero()
 	if v.Soon && !v.Stale {
 		soon := tSoon
-		if held && v.ExtendUntil.After(v.Mine.Until) {
+		if held && extend.Allowed && v.Hold == nil && v.ExtendUntil.After(v.Mine.Until) {
 			soon = tSoonMine
 		}
 		ep.Notices = append(ep.Notices, soon.say(l, "{until}", at(v.Until)))
+	}
+	// What the state's own sentence says already is not said twice.
+	if o := v.Hold; o != nil && v.Reason.Code != latch.OffHeld && v.Reason.Code != latch.OffPaused && v.Reason.Code != latch.OpenPaused {
+		said := reasonSay[latch.OffHeld]
+		if o.Pause {
+			said = tPaused
+		}
+		ep.Notices = append(ep.Notices, strings.TrimSpace(said.say(l, "{until}", at(o.Until), "{message}", o.Why)))
+	}
+	refuse := func(a access.Action, d access.Decision) {
+		ep.Refused = &refusedNote{mayNot[a].say(l), refusalText(l, d, visitOf(r).id, e.Location, now)}
 	}
 	if f := v.Failure; f != nil && v.State != latch.StateOpen {
 		ep.Failure = &failureNote{tFailed.say(l) + " (" + at(f.At) + ")", tFailedDo.say(l), f.Step, f.Why}
@@ -225,45 +286,62 @@ func (h *handler) endpointPage(words labels, l lang, v latch.View, e *Endpoint, 
 		if v.Others > 0 {
 			ep.Lines = append(ep.Lines, tOthers.count(l, v.Others))
 		}
+		if !open.Allowed {
+			h.keep(r, e, access.Open, "", open)
+			refuse(access.Open, open)
+		}
 		if !v.OpenFrom.IsZero() {
-			if v.Reason.Code != latch.OffHours && v.Reason.Code != latch.OffHeld { // else the page says so already
+			if v.Reason.Code != latch.OffHours && v.Reason.Code != latch.OffHeld && v.Reason.Code != latch.OffPaused { // else the page says so already
 				ep.Lines = append(ep.Lines, tNoJoin.say(l, "{until}", at(v.OpenFrom)))
 			}
 			return ep
 		}
-		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l, "{left}", between(l, v.Usual)), Primary: true, AskReason: true, MustReason: e.Policy.ReasonRequired}
+		if !open.Allowed {
+			return ep
+		}
+		ep.Open = &form{Action: e.page(false) + "/open", Button: tOpen.say(l), Legend: tHowLong.say(l), Hint: tOpenHint.say(l, "{left}", between(l, v.Usual)), Primary: true, AskReason: true, MustReason: e.Policy.ReasonRequired || open.Reason}
 		switch v.State {
 		case latch.StateOpening, latch.StateOpen, latch.StateDegraded:
 			ep.Open.Button, ep.Open.Hint = tJoin.say(l), tJoinHint.say(l)
 		case latch.StateClosing:
 			ep.Open.Button, ep.Open.Hint = tOpenAgain.say(l), reasonSay[latch.OpeningQueued].say(l)
 		}
+		most := longest(e, open)
 		for _, d := range e.Policy.LeaseChoices {
-			ep.Open.Choices = append(ep.Open.Choices, choice{d.String(), lengthOf(l, d), d == e.Policy.LeaseDefault})
+			if d <= most {
+				ep.Open.Choices = append(ep.Open.Choices, choice{d.String(), lengthOf(l, d), d == e.Policy.LeaseDefault})
+			}
+		}
+		if len(ep.Open.Choices) == 0 { // the rules leave less than the shortest that policy offers
+			ep.Open.Choices = []choice{{most.String(), lengthOf(l, most), true}}
 		}
 		check(ep.Open.Choices)
 		return ep
 	}
-	if v.State != latch.StateClosing {
+	switch {
+	case v.State == latch.StateClosing || v.Hold != nil:
+	case !extend.Allowed:
+		refuse(access.Extend, extend)
+	default:
 		// What the Keeper would grant: so much later than now agreed, within the longest lease and the opening's end.
-		most := now.Add(e.Policy.LeaseMax)
+		most := now.Add(longest(e, extend))
 		if !v.ExtendUntil.IsZero() && v.ExtendUntil.Before(most) {
 			most = v.ExtendUntil
 		}
-		extend := &form{Action: e.page(false) + "/extend", Button: tExtend.say(l), Legend: tHowMuchMore.say(l), Primary: true}
+		more := &form{Action: e.page(false) + "/extend", Button: tExtend.say(l), Legend: tHowMuchMore.say(l), Primary: true}
 		for _, d := range e.Policy.LeaseChoices {
 			if until := v.Mine.Until.Add(d); !until.After(most) {
-				extend.Choices = append(extend.Choices, choice{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, d), "{until}", at(until)), false})
+				more.Choices = append(more.Choices, choice{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, d), "{until}", at(until)), false})
 			}
 		}
 		switch {
-		case len(extend.Choices) > 0:
-			check(extend.Choices)
-			ep.Extend = extend
+		case len(more.Choices) > 0:
+			check(more.Choices)
+			ep.Extend = more
 		case most.Sub(v.Mine.Until) > time.Minute: // less than the shortest choice is left; the Keeper cuts it
 			d := e.Policy.LeaseChoices[0]
-			extend.Choices = []choice{{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, most.Sub(v.Mine.Until).Round(time.Minute)), "{until}", at(most)), true}}
-			ep.Extend = extend
+			more.Choices = []choice{{d.String(), tUntilAt.say(l, "{length}", lengthOf(l, most.Sub(v.Mine.Until).Round(time.Minute)), "{until}", at(most)), true}}
+			ep.Extend = more
 		default:
 			ep.Lines = append(ep.Lines, tCannot.say(l, "{until}", at(most)))
 		}
@@ -313,13 +391,22 @@ func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (h *handler) problemPage(w http.ResponseWriter, r *http.Request, d document) {
 	pg := h.newPage(w, r)
 	pg.Heading, pg.DocTitle = d.Title, "✕ "+d.Title
-	pg.Problem = &problemPage{d.Detail, d.RequestID, pg.Path, pg.Back, d.AWS}
-	if e := visitOf(r).endpoint; e != nil {
-		pg.Kicker = e.Title
+	pg.Problem = &problemPage{Detail: d.Detail, RequestID: d.RequestID, BackTo: pg.Path, BackText: pg.Back, AWS: d.AWS}
+	v := visitOf(r)
+	if v.endpoint != nil && h.may(r, v.endpoint, access.See).Allowed {
+		pg.Kicker = v.endpoint.Title
+	}
+	if v.leaving {
+		pg.Problem.Done = &form{Action: v.endpoint.page(false) + "/done", Button: tDone.say(v.lang), Hint: tLeaving.say(v.lang)}
+	}
+	if strings.HasPrefix(v.back, signInPath) {
+		pg.Problem.BackText = tSignInAnew.say(v.lang)
 	}
 	switch d.Status {
 	case http.StatusUnauthorized:
-		pg.Problem.BackText = pg.SignInAgain
+		if !strings.HasPrefix(v.back, signInPath) {
+			pg.Problem.BackText = pg.SignInAgain
+		}
 		fallthrough
 	case http.StatusForbidden: // the way out, for who must come back as somebody else
 		pg.Token = h.formToken(w, r)

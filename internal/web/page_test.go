@@ -39,6 +39,10 @@ type scene struct {
 	list   bool // several endpoints
 	path   string
 	status int
+	rules  map[access.Action]access.Decision // in place of the default rule's
+	people fakePeople
+	admin  func(now time.Time) *fakeAdmin
+	flow   error // of the sign-in's end; set: the front signs people in itself
 }
 
 func steps(associated, routes, total int, ready bool) []latch.Stage {
@@ -170,6 +174,63 @@ func scenes() map[string]scene {
 		})},
 		"unusable": {view: view(state(latch.StateUnusable, latch.Reason{Code: latch.UnusableStatus, Status: "deleting"}), nil)},
 
+		"off-refused": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil),
+			rules: map[access.Action]access.Decision{access.Open: {Code: access.DeniedNoRule, Contact: "it@corp.example"}}},
+		"off-refused-now": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), visit: true,
+			rules: map[access.Action]access.Decision{access.Open: {Code: access.DeniedHours, From: scenesAt.Add(17 * time.Hour)}}},
+		"off-by-rule": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), visit: true,
+			rules: map[access.Action]access.Decision{access.Open: {Allowed: true, Code: access.AllowedByRule, Longest: 90 * time.Minute, Reason: true}}},
+		"ready-extending-refused": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			mine(v, now, 12*time.Minute)
+			v.Soon = true
+		}), rules: map[access.Action]access.Decision{access.Extend: {Code: access.DeniedByRule, Contact: "it@corp.example"}}},
+		"ready-paused": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenPaused, Message: "工事 공사"}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			mine(v, now, 52*time.Minute)
+			v.Hold = &latch.Hold{Until: now.Add(4 * time.Hour), Why: "工事 공사", Pause: true}
+			v.OpenFrom = v.Hold.Until
+		})},
+		"opening-paused": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
+			v.Since, v.Steps = now.Add(-time.Minute), steps(0, 0, 4, false)
+			v.Hold = &latch.Hold{Until: now.Add(4 * time.Hour), Why: "工事 공사", Pause: true}
+			v.OpenFrom = v.Hold.Until
+		})},
+		"off-intent": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), visit: true,
+			path: "/endpoints/seoul?look&intent=open&for=4h0m0s"},
+		"ready-intent": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
+			running(v, now)
+			mine(v, now, 52*time.Minute)
+		}), path: "/endpoints/seoul?look&intent=done"},
+
+		"problem-may-not-see": {status: 403, rules: map[access.Action]access.Decision{access.See: {Code: access.DeniedGroupsCut, Contact: "it@corp.example"}}},
+		"problem-may-only-leave": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), func(v *latch.View, now time.Time) {
+			mine(v, now, time.Hour)
+		}), status: 403, rules: map[access.Action]access.Decision{access.See: {Code: access.DeniedHours, From: scenesAt.Add(time.Hour)}}},
+		"problem-blocked":      {status: 403, people: fakePeople{block: &access.Block{Subject: alice.Subject, Why: "secret"}}},
+		"problem-unchecked":    {status: 503, people: fakePeople{down: map[string]bool{"Blocked": true}}},
+		"problem-sign-in-lost": {status: 400, path: "/oauth2/callback?code=x", flow: signin.ErrFlow},
+		"problem-issuer":       {status: 503, path: "/sign-in", flow: signin.ErrIssuer},
+		"signed-out":           {path: "/signed-out", flow: signin.ErrFlow},
+
+		"admin": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), running), path: "/admin", list: true, rules: administrator,
+			admin: consoled, people: fakePeople{
+				refusals: []access.Refusal{
+					{Subject: "sub-kim", Name: "김하나", Endpoint: "cvpn-endpoint-0aa", Action: access.Open, Code: access.DeniedByRule, Rule: "no-contractors", At: scenesAt.Add(-time.Hour), Source: "198.51.100.9", Request: "REQ-7"},
+					{Subject: "sub-x", Action: access.Administer, Code: access.DeniedNoRule, At: scenesAt.Add(-2 * time.Hour)},
+				},
+				blocks: []access.Block{{Subject: "sub-gone", Why: "退職", Since: scenesAt.Add(-48 * time.Hour), Until: scenesAt.Add(48 * time.Hour)}},
+			}},
+		"admin-nothing": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), path: "/admin", rules: administrator},
+		"admin-endpoint": {view: view(state(latch.StateOpening, latch.Reason{Code: latch.OpeningAssociating}), func(v *latch.View, now time.Time) {
+			v.Hold = &latch.Hold{Until: now.Add(time.Hour), Why: "工事 공사", Pause: true}
+			v.Progress = &latch.Progress{Phase: latch.PhaseAssociate, Since: now.Add(-time.Hour), Stuck: true}
+		}), path: "/admin/endpoints/seoul", rules: administrator, admin: consoled},
+		"admin-endpoint-off": {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), path: "/admin/endpoints/seoul", rules: administrator},
+		"admin-endpoint-end-others": {view: view(state(latch.StateOpen, latch.Reason{Code: latch.OpenLease}), running), path: "/admin/endpoints/seoul", admin: consoled,
+			rules: map[access.Action]access.Decision{access.EndOthers: {Allowed: true, Code: access.AllowedByRule}}},
+		"admin-audit": {view: view(off, nil), path: "/admin/audit?endpoint=seoul&from=1999-12-31&to=2000-01-01&page=2", rules: administrator, admin: consoled},
+
 		"list":               {view: view(state(latch.StateOff, latch.Reason{Code: latch.OffIdle}), nil), list: true, path: "/"},
 		"problem-refused":    {signin: ErrForbidden, status: 403},
 		"problem-signed-out": {signin: signin.ErrNoToken, status: 401},
@@ -178,6 +239,37 @@ func scenes() map[string]scene {
 			&latch.Fault{Service: "ec2", Code: "UnauthorizedOperation", Message: "You are not authorized to perform this operation."})},
 		"problem-wrong": {status: 500, err: errors.New("?")},
 	}
+}
+
+// scenesAt is when every scene is: a bubble begins then.
+var scenesAt = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var administrator = map[access.Action]access.Decision{access.Administer: {Allowed: true, Code: access.AllowedByRule}}
+
+// consoled is an endpoint about which there is much to say.
+func consoled(now time.Time) *fakeAdmin {
+	f := &fakeAdmin{said: latch.Explanation{
+		ObservedAt: now.Add(-5 * time.Minute), Stale: true, Unanswered: fmt.Errorf("%w: %w", latch.ErrBusy, errDown),
+		Leases: []latch.Lease{
+			{Subject: "sub-kim", Name: "김하나", Why: "<b>배포</b>", Until: now.Add(2 * time.Hour)},
+			{Subject: alice.Subject, Name: alice.Name, Until: now.Add(time.Hour)},
+			{Subject: "sub-tanaka", Name: "田中", Until: now.Add(30 * time.Minute), BreakGlass: true},
+			{Subject: latch.ByHandSubject, Until: now.Add(20 * time.Minute)},
+		},
+		Causes:      []latch.Cause{{Code: latch.CauseLease, Who: "김하나", At: now.Add(2 * time.Hour)}, {Code: latch.CauseSwitch, At: now.Add(-time.Minute)}},
+		Differences: []latch.Difference{{Code: latch.RouteMissing, Destination: "10.9.0.0/16", Subnet: "a-1"}},
+		Failure:     &latch.Failure{At: now.Add(-time.Hour), Step: "associate subnet-a", Why: "no room"},
+		DeadLetters: []latch.Notice{{Kind: latch.NoticeReady, Last: "status 410"}},
+	}}
+	for i := range 60 {
+		f.entries = append(f.entries, latch.Entry{At: now.Add(-time.Duration(i) * time.Minute), Endpoint: "cvpn-endpoint-0aa", Subject: "sub-kim", Name: "김하나",
+			Action: "open", Why: "배포", Before: "off", After: "2h0m0s", Source: "198.51.100.9", Request: fmt.Sprint("REQ-", i)})
+	}
+	f.entries[30] = latch.Entry{At: now.Add(-30 * time.Minute), Endpoint: "cvpn-endpoint-0aa", Action: "route.learn", After: "10.9.0.0/16 via subnet-a"}
+	f.entries[31] = latch.Entry{At: now.Add(-31 * time.Minute), Endpoint: "cvpn-endpoint-0aa", Subject: "sub-x", Action: "open.refused", Code: latch.Code(access.DeniedByRule), After: "refused by no-contractors"}
+	f.entries[32] = latch.Entry{At: now.Add(-32 * time.Minute), Endpoint: "cvpn-endpoint-0aa", Subject: "sub-kim", Name: "김하나", Action: "end-for", Whose: "sub-x", Code: latch.ClosingDone, Before: "x"}
+	f.entries[33] = latch.Entry{At: now.Add(-33 * time.Minute), Endpoint: "cvpn-endpoint-0aa", Subject: "sub-kim", Name: "김하나", Action: "break-glass", Code: latch.OpenBreakGlass, Why: "火事"}
+	return f
 }
 
 // show renders a scene at a fixed time.
@@ -196,10 +288,20 @@ func show(t *testing.T, s scene, l lang) (body string, size int) {
 			if s.visit {
 				c.Endpoints[0].Policy.OnVisit = latch.VisitOpens
 			}
+			c.People = &s.people
+			if s.admin != nil {
+				c.Admin = s.admin(time.Now())
+			}
+			if s.flow != nil {
+				c.SignIn = &fakeSignIn{err: s.flow}
+			}
 			if s.list {
 				c.Endpoints = append(c.Endpoints, Endpoint{Name: "tokyo", ID: "cvpn-endpoint-0bb", Title: "東京 VPN", Policy: latch.DefaultPolicy()})
 			}
 		})
+		if s.rules != nil {
+			rules(t, h, s.rules)
+		}
 		path := s.path
 		if path == "" {
 			path = "/endpoints/seoul"
@@ -322,7 +424,7 @@ func checkHTML(t *testing.T, body string, l lang) {
 				t.Errorf("inline %s, which the Content-Security-Policy blocks", a.Key)
 			case a.Key == "aria-describedby" || a.Key == "aria-labelledby":
 				refs[a.Val] = a.Key
-			case a.Key == "href" || a.Key == "src" || a.Key == "action":
+			case a.Key == "href" || a.Key == "src" || a.Key == "action" || a.Key == "formaction":
 				outside := a.Val == "https://self-service.clientvpn.amazonaws.com/endpoints/cvpn-endpoint-0aa"
 				if n.Data == "link" && a.Val == "data:," || n.Data == "a" && outside {
 					continue
@@ -346,13 +448,20 @@ func checkHTML(t *testing.T, body string, l lang) {
 				t.Errorf("inline %s", n.Data)
 			}
 		case "form":
-			if m, _ := attr(n, "method"); m != "post" {
+			m, _ := attr(n, "method")
+			if role, _ := attr(n, "role"); m == "get" && role == "search" {
+				if strings.Contains(rendered(t, n), `name="token"`) {
+					t.Error("a search carries the token in its address")
+				}
+				break
+			}
+			if m != "post" {
 				t.Errorf("form with method %q; a GET changes nothing", m)
 			}
 			if !strings.Contains(rendered(t, n), `name="token"`) {
 				t.Error("form without token")
 			}
-		case "a", "button", "legend", "summary", "h1", "title", "dt", "label":
+		case "a", "button", "legend", "summary", "h1", "h2", "option", "title", "dt", "label":
 			if id, _ := attr(n, "id"); content(n) == "" && id != "heading" {
 				t.Errorf("%s without words", n.Data)
 			}
@@ -363,12 +472,12 @@ func checkHTML(t *testing.T, body string, l lang) {
 		}
 	}
 	for n := range doc.Descendants() {
-		if n.Type != html.ElementNode || n.Data != "input" {
+		if n.Type != html.ElementNode || n.Data != "input" && n.Data != "select" {
 			continue
 		}
 		id, _ := attr(n, "id")
 		if kind, _ := attr(n, "type"); kind != "hidden" && !labelled[id] && n.Parent.Data != "label" {
-			t.Errorf("input %q without a label", id)
+			t.Errorf("%s %q without a label", n.Data, id)
 		}
 	}
 	for id, by := range refs {
@@ -408,7 +517,7 @@ func untranslated(t *testing.T, n *html.Node, l lang) {
 	}
 	if n.Type == html.TextNode {
 		for _, w := range regexp.MustCompile(`[A-Za-z]{3,}`).FindAllString(n.Data, -1) {
-			if !slices.Contains([]string{"Nightlatch", "VPN", "AWS", "KST", "UTC", "alice", "corp", "example", "REQ", "seoul", "deleting", "Cookie"}, w) {
+			if !slices.Contains([]string{"Nightlatch", "VPN", "AWS", "KST", "UTC", "alice", "corp", "example", "REQ", "seoul", "deleting", "Cookie", "sub"}, w) {
 				t.Errorf("%q is not translated", strings.TrimSpace(n.Data))
 				return
 			}

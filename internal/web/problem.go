@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/signin"
 )
@@ -29,6 +31,13 @@ var (
 	errTooBig     = errors.New("body too big")
 	errMediaType  = errors.New("content type not accepted")
 	errInput      = errors.New("input not accepted")
+
+	errHeaders     = errors.New("too many or too long header fields")
+	errLongAddress = errors.New("address too long")
+	errPeople      = errors.New("the store of blocks and rates does not answer")
+	errTooMany     = errors.New("too many changes")
+	errLeaseGone   = errors.New("that person holds no lease any more")
+	errNoHold      = errors.New("no order is in force")
 )
 
 // inputError says more precisely what is wrong, in place of the table's sentence.
@@ -53,6 +62,12 @@ type problem struct {
 // table is the one place where errors become answers. The first match wins: who somebody is comes before what they
 // want, and what AWS said before what follows from it. What is not in it is answered with unlisted.
 var table = []problem{
+	{errHeaders, http.StatusRequestHeaderFieldsTooLarge, "headers-too-big", wHeaders, 0},
+	{errLongAddress, http.StatusRequestURITooLong, "address-too-long", wLongAddress, 0},
+	{errPeople, http.StatusServiceUnavailable, "access-unavailable", wPeople, 5 * time.Second},
+	{signin.ErrNoSession, http.StatusUnauthorized, "signed-out", wSignedOut, 0},
+	{signin.ErrFlow, http.StatusBadRequest, "sign-in-lost", wSignInLost, 0},
+	{signin.ErrIssuer, http.StatusServiceUnavailable, "issuer-unavailable", wIssuer, 5 * time.Second},
 	{signin.ErrNoToken, http.StatusUnauthorized, "signed-out", wSignedOut, 0},
 	{signin.ErrToken, http.StatusUnauthorized, "sign-in-refused", wSignInRefused, 0},
 	{signin.ErrKeyServer, http.StatusServiceUnavailable, "sign-in-unavailable", wSignInUnavailable, 5 * time.Second},
@@ -65,6 +80,10 @@ var table = []problem{
 	{errTooBig, http.StatusRequestEntityTooLarge, "too-big", wTooBig, 0},
 	{errMediaType, http.StatusUnsupportedMediaType, "media-type", wMediaType, 0},
 	{errInput, http.StatusBadRequest, "bad-request", wBadRequest, 0},
+	{errTooMany, http.StatusTooManyRequests, "too-many", wTooMany, changeEvery},
+	{errLeaseGone, http.StatusConflict, "no-lease", wLeaseGone, 0},
+	{errNoHold, http.StatusConflict, "no-hold", wNoHold, 0},
+	{latch.ErrOwn, http.StatusBadRequest, "own-lease", wOwn, 0},
 	{latch.ErrBadRequest, http.StatusBadRequest, "bad-request", wBadRequest, 0},
 	{latch.ErrTooLong, http.StatusBadRequest, "too-long", wTooLong, 0},
 	{latch.ErrReason, http.StatusBadRequest, "reason-required", wReason, 0},
@@ -106,7 +125,9 @@ type document struct {
 	State     latch.State  `json:"state,omitempty"`
 	AWSStatus latch.Status `json:"awsStatus,omitempty"`
 	Endpoints []string     `json:"endpoints,omitempty"`
-	Next      time.Time    `json:"next,omitzero"` // when the same request would succeed
+	Code      access.Code  `json:"code,omitempty"`    // why it was refused
+	Contact   string       `json:"contact,omitempty"` // who can change that
+	Next      time.Time    `json:"next,omitzero"`     // when the same request would succeed
 	AWS       *awsWords    `json:"aws,omitempty"`
 }
 
@@ -126,8 +147,8 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 	args := []string{"{id}", v.id, "{names}", "", "{name}", "", "{max}", "", "{state}", "", "{next}", ""}
 	if e := v.endpoint; e != nil {
 		d.Endpoint = e.Name
-		args[5], args[7] = e.Title, lengthOf(v.lang, e.Policy.LeaseMax)
-		if p.err == latch.ErrNotReady || p.err == latch.ErrTooEarly || p.err == latch.ErrNoLease {
+		args[5], args[7] = e.Title, lengthOf(v.lang, cmp.Or(v.longest, e.Policy.LeaseMax))
+		if (p.err == latch.ErrNotReady || p.err == latch.ErrTooEarly || p.err == latch.ErrNoLease) && h.may(r, e, access.See).Allowed {
 			// The answer says which state it is in instead. Not knowing does not make the answer another one.
 			if view, verr := h.c.Keeper.View(r.Context(), e.ID, v.who.Principal); verr == nil && view.State != "" {
 				d.State, d.AWSStatus = view.State, view.Reason.Status
@@ -147,15 +168,40 @@ func (h *handler) describe(r *http.Request, err error) (problem, document) {
 		now := time.Now()
 		d.Next, p.retry = held.Hold.Until, held.Hold.Until.Sub(now)
 		args[11] = clock(v.lang, held.Hold.Until, v.endpoint.Location, now)
+		if held.Hold.Pause {
+			p.words = wPaused
+			args = append(args, "{message}", held.Hold.Why)
+			d.Title = p.words.title.say(v.lang)
+		}
+	}
+	if many, ok := errors.AsType[*tooMany](err); ok {
+		p.retry = many.wait
+		args = append(args, "{wait}", lengthOf(v.lang, (many.wait+time.Second-1).Truncate(time.Second)))
 	}
 	if args[9] == "" {
 		args[9] = "?"
 	}
 	if p.err == errNoEndpoint {
-		d.Endpoints = slices.Sorted(maps.Keys(h.endpoints))
+		d.Endpoints = []string{}
+		for _, name := range slices.Sorted(maps.Keys(h.endpoints)) {
+			if h.may(r, h.endpoints[name], access.See).Allowed {
+				d.Endpoints = append(d.Endpoints, name)
+			}
+		}
 		args[3] = strings.Join(d.Endpoints, ", ")
 	}
-	d.Detail = p.words.detail.say(v.lang, args...)
+	d.Detail = strings.TrimSpace(p.words.detail.say(v.lang, args...))
+	if no, ok := errors.AsType[*refusal](err); ok {
+		now, loc := time.Now(), h.c.Endpoints[0].Location
+		if v.endpoint != nil {
+			loc = v.endpoint.Location
+		}
+		d.Title, d.Detail = mayNot[no.action].say(v.lang), refusalText(v.lang, no.d, v.id, loc, now)
+		d.Code, d.Contact = no.d.Code, no.d.Contact
+		if no.d.From.After(now) {
+			d.Next, p.retry = no.d.From, no.d.From.Sub(now)
+		}
+	}
 	if in, ok := errors.AsType[*inputError](err); ok {
 		d.Detail = in.say.say(v.lang, in.args...)
 	}
@@ -178,7 +224,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	h.c.Log.Log(r.Context(), level, message, "status", p.status, "problem", p.slug, "endpoint", d.Endpoint, "subject", v.who.Subject, "request_id", v.id, "err", err)
 	if p.retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(p.retry/time.Second)))
+		w.Header().Set("Retry-After", strconv.Itoa(int((p.retry+time.Second-1)/time.Second)))
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		writeJSON(w, "application/problem+json", p.status, d)

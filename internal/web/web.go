@@ -1,14 +1,17 @@
 // Package web is what people and scripts touch: the page, the JSON API, and the words of both in three languages. It
 // decides nothing about an endpoint; it asks the Keeper, and says what the Keeper answered.
 //
-//	request ─▶ cross-site? ─▶ who is it? ─▶ which endpoint? ─▶ GET looks · POST asks the Keeper ─▶ words, page or JSON
-//	              403            401             404                     any error ─▶ one table (problem.go)
+//	request ─▶ too big? ─▶ cross-site? ─▶ who is it? ─▶ blocked? ─▶ which endpoint? ─▶ may they? ─▶ GET looks · POST asks the Keeper
+//	           431 414        403            401           403            404            403 429        ─▶ words, page or JSON
+//
+// Any error ends in one table (problem.go).
 //
 // A GET never changes anything, because link previews, prefetching and restored tabs make them without a person, and
 // because a load balancer turns a POST whose session has expired into a GET of the same path.
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -20,7 +23,6 @@ import (
 	"html/template"
 	"log/slog"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -32,6 +34,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
+	"github.com/nightlatch/nightlatch/internal/signin"
 )
 
 // Keeper is what the pages and the API ask; *latch.Keeper is one.
@@ -53,26 +56,42 @@ type Endpoint struct {
 	SelfServiceURL string
 }
 
-// Config is what the handler works with. RequestID may be nil, SignInOrigins empty; all else is required.
+// Config is what the handler works with. Rules, SignIn and RequestID may be nil, SignInOrigins empty, and LogoutURL where
+// there is a SignIn; all else is required.
 type Config struct {
 	Keeper Keeper
+	Admin  Admin // of the administrators' page
 	// Authenticate says who sent a request. An error that the table does not know is answered as a fault of ours, so
 	// nobody gets in by it.
 	Authenticate func(*http.Request) (access.Identity, error)
 	Endpoints    []Endpoint
+	// Rules say who may do what; nil is access's default rule.
+	Rules *access.Rules
+	// People keeps blocks, refusals and the pace of changes. Nobody is let in without it.
+	People access.Store
+	// Audit adds an entry to the audit. What this package writes to it itself is what was refused.
+	Audit func(context.Context, latch.Entry) error
+	// SignIn is the front's own sign-in; nil where a load balancer signs people in.
+	SignIn SignIn
 	// SignInOrigins are the origins ("https://host") that a browser passes when it signs in: a form posted with an
 	// expired session is redirected along them, which a Content-Security-Policy must allow, and the last of them is
 	// where somebody comes from who has just signed in.
 	SignInOrigins []string
-	// LogoutURL ends the session of the user pool: https://<domain>/logout?client_id=…&logout_uri=….
+	// LogoutURL ends the session of the user pool: https://<domain>/logout?client_id=…&logout_uri=…. A SignIn knows its own,
+	// whose origin then belongs to SignInOrigins.
 	LogoutURL string
 	RequestID func(context.Context) string
 	Log       *slog.Logger
 }
 
 const (
-	maxBody   = 64 << 10
-	maxReason = 200 // characters
+	maxBody = 64 << 10
+	// What a load balancer lets through ("Quotas for your Application Load Balancers": headers of 64 K in all), for fronts
+	// that would let through more. Browsers send some twenty fields.
+	maxHeader  = 64 << 10
+	maxFields  = 100
+	maxAddress = 8 << 10
+	maxReason  = 200 // characters
 	// shortest is the shortest time to ask for: less would end before anything of it could be seen.
 	shortest = time.Second
 	// formCookie holds the token that each form repeats. The prefix keeps other hosts of the domain from planting one
@@ -89,6 +108,7 @@ var assets embed.FS
 
 type handler struct {
 	c         Config
+	decide    func(access.Request) access.Decision // Rules'
 	endpoints map[string]*Endpoint
 	mux       *http.ServeMux
 	crossSite *http.CrossOriginProtection
@@ -104,14 +124,15 @@ var (
 
 // New checks c, all of it at once, and returns the handler.
 func New(c Config) (http.Handler, error) {
-	h := &handler{c: c, endpoints: map[string]*Endpoint{}, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection()}
+	h := &handler{c: c, decide: c.Rules.Decide, endpoints: map[string]*Endpoint{}, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection()}
 	faults := checkCatalogue()
 	fault := func(ok bool, format string, args ...any) {
 		if !ok {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(c.Keeper != nil && c.Authenticate != nil && c.Log != nil, "web: Keeper, Authenticate and Log are required")
+	fault(c.Keeper != nil && c.Admin != nil && c.Authenticate != nil && c.People != nil && c.Audit != nil && c.Log != nil,
+		"web: Keeper, Admin, Authenticate, People, Audit and Log are required")
 	fault(len(c.Endpoints) > 0, "endpoints: name at least one")
 	h.c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range h.c.Endpoints {
@@ -128,9 +149,13 @@ func New(c Config) (http.Handler, error) {
 		}
 		h.endpoints[e.Name] = e
 	}
-	fault(isHTTPS(c.LogoutURL), "logout_url: %q is not an https address", c.LogoutURL)
+	origins := slices.Clone(c.SignInOrigins)
+	if c.SignIn == nil || c.LogoutURL != "" {
+		fault(isHTTPS(c.LogoutURL), "logout_url: %q is not an https address", c.LogoutURL)
+		origins = append(origins, originOf(c.LogoutURL))
+	}
 	formAction := []string{"'self'"}
-	for _, o := range append(slices.Clone(c.SignInOrigins), originOf(c.LogoutURL)) {
+	for _, o := range origins {
 		// What is not an origin could end the directive and begin another.
 		fault(isHTTPS(o) && originOf(o) == o, "sign_in_origins: %q is not an origin such as https://sign-in.example", o)
 		if !slices.Contains(formAction, o) {
@@ -178,18 +203,22 @@ func (h *handler) routes() {
 	h.mux.HandleFunc("GET /sign-out", h.goTo("/"))
 	h.mux.HandleFunc("GET /api/v1/endpoints", h.signedIn(h.listAPI))
 	h.mux.HandleFunc("GET /api/v1/endpoints/{name}", h.signedIn(h.one(h.showAPI)))
-	for action, do := range map[string]act{"open": Keeper.Open, "extend": Keeper.Extend, "done": Keeper.Done} {
-		h.mux.HandleFunc("POST /endpoints/{name}/"+action, h.signedIn(h.one(h.formPost(do))))
-		h.mux.HandleFunc("GET /endpoints/{name}/"+action, h.signedIn(h.one(func(w http.ResponseWriter, r *http.Request, _ latch.Principal, e *Endpoint) error {
-			http.Redirect(w, r, e.page(true), http.StatusSeeOther)
+	for verb, do := range map[string]act{"open": Keeper.Open, "extend": Keeper.Extend, "done": Keeper.Done} {
+		h.mux.HandleFunc("POST /endpoints/{name}/"+verb, h.signedIn(h.one(h.formPost(verb, do))))
+		// What a load balancer makes of a form whose session had expired: the body is lost, the wish need not be.
+		h.mux.HandleFunc("GET /endpoints/{name}/"+verb, h.signedIn(h.one(func(w http.ResponseWriter, r *http.Request, _ latch.Principal, e *Endpoint) error {
+			http.Redirect(w, r, e.page(true)+"&intent="+verb, http.StatusSeeOther)
 			return nil
 		})))
-		h.mux.HandleFunc("POST /api/v1/endpoints/{name}/"+action, h.signedIn(h.one(h.apiPost(action, do))))
+		h.mux.HandleFunc("POST /api/v1/endpoints/{name}/"+verb, h.signedIn(h.one(h.apiPost(verb, do))))
 	}
+	if h.c.SignIn != nil {
+		h.mux.HandleFunc("GET "+signInPath, h.onlyGET(h.beginSignIn))
+		h.mux.HandleFunc("GET /oauth2/callback", h.onlyGET(h.finishSignIn))
+		h.mux.HandleFunc("GET "+signedOutPath, h.signedOut)
+	}
+	h.adminRoutes()
 }
-
-// act is one of the Keeper's three ways to change something.
-type act func(Keeper, context.Context, latch.EndpointID, latch.Request) (latch.View, error)
 
 // static serves an embedded file under a name that changes with its content, so that browsers may keep it for ever.
 func (h *handler) static(name, contentType string) (string, error) {
@@ -222,8 +251,12 @@ type visit struct {
 	id       string // request id
 	lang     lang
 	who      access.Identity
+	in       bool // who has signed in and is not blocked
 	endpoint *Endpoint
-	status   int // as answered
+	longest  time.Duration // lease that the rules leave; 0: not known
+	back     string        // the address of the page, where it is not the endpoint's
+	leaving  bool          // they may not see it, and hold a lease that they may end
+	status   int           // as answered
 	token    string
 }
 
@@ -241,7 +274,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v.id == "" {
 		v.id = rand.Text()
 	}
-	v.lang = h.language(w, r)
+	big := oversize(r)
+	if big == nil {
+		v.lang = h.language(w, r)
+	}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	w = &recorder{w, v}
 
@@ -258,7 +294,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Language", v.lang.String())
 	header.Set("Vary", "Accept-Language, Cookie")
 
-	if err := h.crossSite.Check(r); err != nil {
+	if big != nil {
+		h.fail(w, r, big)
+	} else if err := h.crossSite.Check(r); err != nil {
 		h.fail(w, r, fmt.Errorf("%w: %w", errCrossSite, err))
 	} else if answer, pattern := h.mux.Handler(r); pattern == "" {
 		h.fail(w, r, noRoute(answer, r, header))
@@ -271,6 +309,24 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		level = slog.LevelDebug // watching pages ask often, and each line is billed
 	}
 	h.c.Log.Log(r.Context(), level, "answered", "method", r.Method, "route", r.Pattern, "status", v.status, "subject", v.who.Subject, "took", time.Since(began), "request_id", v.id)
+}
+
+// oversize refuses a request before anything is made of it.
+func oversize(r *http.Request) error {
+	if len(r.URL.String()) > maxAddress {
+		return errLongAddress
+	}
+	fields, size := 0, 0
+	for name, values := range r.Header {
+		for _, value := range values {
+			fields++
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	if fields > maxFields || size > maxHeader {
+		return errHeaders
+	}
+	return nil
 }
 
 // noRoute says in our words what the mux would have said in its own: 405 with Allow, or 404.
@@ -306,7 +362,8 @@ func (w *recorder) WriteHeader(status int) {
 // Unwrap lets http.MaxBytesReader reach the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// signedIn lets in whom Authenticate names, and answers the error of what follows.
+// signedIn lets in whom Authenticate names and nobody has blocked, and answers the error of what follows. Where the
+// sign-in is ours, a page leads to it.
 func (h *handler) signedIn(next func(http.ResponseWriter, *http.Request, latch.Principal) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := h.c.Authenticate(r)
@@ -317,9 +374,17 @@ func (h *handler) signedIn(next func(http.ResponseWriter, *http.Request, latch.P
 			visitOf(r).who = p
 		}
 		if err == nil {
+			err = h.blocked(r)
+		}
+		if err == nil {
+			visitOf(r).in = true
 			err = next(w, r, p.Principal)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, signin.ErrNoSession) && h.c.SignIn != nil && !strings.HasPrefix(r.URL.Path, "/api/"):
+			http.Redirect(w, r, signInAt(comeBack(w, r)), http.StatusSeeOther)
+		default:
 			h.fail(w, r, err)
 		}
 	}
@@ -339,20 +404,6 @@ func (h *handler) one(next func(http.ResponseWriter, *http.Request, latch.Princi
 // goTo redirects to a path of ours; there is no redirect to an address that a request brought.
 func (h *handler) goTo(path string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, path, http.StatusSeeOther) }
-}
-
-// signOut ends the load balancer's session by expiring its cookies, which is all there is of it, and sends the browser
-// on to end the user pool's. It needs no valid sign-in: somebody whose token is refused must be able to leave.
-func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
-	if err := h.readForm(w, r); err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	for i := range sessionShards {
-		http.SetCookie(w, &http.Cookie{Name: fmt.Sprintf("%s-%d", sessionCookie, i), Path: "/", MaxAge: -1, Secure: true, HttpOnly: true})
-	}
-	http.SetCookie(w, &http.Cookie{Name: formCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true})
-	http.Redirect(w, r, h.c.LogoutURL, http.StatusSeeOther)
 }
 
 // formToken returns the browser's form token, and gives it one if it has none.
@@ -400,16 +451,20 @@ func tooBigOr(err, other error) error {
 }
 
 // formPost does what a form asks and leads back to the page with 303, so that reloading repeats nothing.
-func (h *handler) formPost(do act) func(http.ResponseWriter, *http.Request, latch.Principal, *Endpoint) error {
+func (h *handler) formPost(verb string, do act) func(http.ResponseWriter, *http.Request, latch.Principal, *Endpoint) error {
 	return func(w http.ResponseWriter, r *http.Request, p latch.Principal, e *Endpoint) error {
 		if err := h.readForm(w, r); err != nil {
+			return err
+		}
+		d, err := h.permit(r, e, verb)
+		if err != nil {
 			return err
 		}
 		q, err := h.request(r, p, e, r.PostForm.Get("for"), r.PostForm.Get("reason"))
 		if err != nil {
 			return err
 		}
-		v, err := do(h.c.Keeper, r.Context(), e.ID, q)
+		v, err := do(h.c.Keeper, r.Context(), e.ID, bound(q, e, verb, d))
 		if err != nil {
 			return err
 		}
@@ -424,20 +479,16 @@ func (h *handler) formPost(do act) func(http.ResponseWriter, *http.Request, latc
 
 // request checks what a person asks for; how long is too long is the Keeper's to say.
 func (h *handler) request(r *http.Request, p latch.Principal, e *Endpoint, length, reason string) (latch.Request, error) {
-	q := latch.Request{Who: p, Why: strings.TrimSpace(reason), ID: visitOf(r).id}
+	q := latch.Request{Who: p, Why: strings.TrimSpace(reason), Source: source(r), ID: visitOf(r).id}
 	if length != "" {
 		d, err := time.ParseDuration(length)
 		if err != nil || d < shortest {
-			return q, &inputError{errInput, tBadFor, []string{"{max}", lengthOf(visitOf(r).lang, e.Policy.LeaseMax)}}
+			return q, &inputError{errInput, tBadFor, []string{"{max}", lengthOf(visitOf(r).lang, cmp.Or(visitOf(r).longest, e.Policy.LeaseMax))}}
 		}
 		q.For = d
 	}
 	if !utf8.ValidString(q.Why) || utf8.RuneCountInString(q.Why) > maxReason || strings.ContainsFunc(q.Why, unicode.IsControl) {
 		return q, &inputError{errInput, tBadReason, []string{"{max}", fmt.Sprint(maxReason)}}
-	}
-	q.Source = r.RemoteAddr // whoever serves us puts the trusted hop's word there
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		q.Source = host
 	}
 	return q, nil
 }

@@ -32,7 +32,10 @@ const (
 	formToken = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 )
 
-var _ Keeper = (*latch.Keeper)(nil)
+var (
+	_ Keeper = (*latch.Keeper)(nil)
+	_ Admin  = (*latch.Keeper)(nil)
+)
 
 // fake is a Keeper that answers what it is told to and remembers what it was asked to change.
 type fake struct {
@@ -79,6 +82,9 @@ func seoul(t testing.TB) *time.Location {
 func testConfig(t testing.TB, k Keeper) Config {
 	return Config{
 		Keeper:       k,
+		Admin:        &fakeAdmin{},
+		People:       &fakePeople{},
+		Audit:        func(context.Context, latch.Entry) error { return nil },
 		Authenticate: func(*http.Request) (access.Identity, error) { return access.Identity{Principal: alice}, nil },
 		Endpoints: []Endpoint{{Name: "seoul", ID: "cvpn-endpoint-0aa", Title: "서울 VPN", Location: seoul(t), Policy: latch.DefaultPolicy(),
 			SelfServiceURL: "https://self-service.clientvpn.amazonaws.com/endpoints/cvpn-endpoint-0aa"}},
@@ -98,6 +104,109 @@ func newHandler(t testing.TB, k Keeper, change ...func(*Config)) http.Handler {
 	h, err := New(c)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return h
+}
+
+// fakePeople remembers what it is told, and refuses what it is told to.
+type fakePeople struct {
+	access.Store // what the pages do not use panics
+	block        *access.Block
+	refusals     []access.Refusal
+	blocks       []access.Block
+	wait         time.Duration
+	spent        int
+	down         map[string]bool // methods that fail
+}
+
+var errDown = fmt.Errorf("%w: %w", latch.ErrBusy, &latch.Fault{Service: "dynamodb", Code: "ProvisionedThroughputExceededException", Message: "slow down"})
+
+func (f *fakePeople) fails(method string) error {
+	if f.down[method] {
+		return errDown
+	}
+	return nil
+}
+
+func (f *fakePeople) Blocked(context.Context, latch.Subject) (*access.Block, error) {
+	return f.block, f.fails("Blocked")
+}
+
+func (f *fakePeople) Blocks(context.Context) ([]access.Block, error) {
+	return f.blocks, f.fails("Blocks")
+}
+
+func (f *fakePeople) SaveRefusal(_ context.Context, r access.Refusal) error {
+	f.refusals = append(f.refusals, r)
+	return f.fails("SaveRefusal")
+}
+
+func (f *fakePeople) Refusals(_ context.Context, limit int) ([]access.Refusal, error) {
+	return f.refusals[:min(limit, len(f.refusals))], f.fails("Refusals")
+}
+
+func (f *fakePeople) Spend(context.Context, latch.Subject, time.Time, time.Duration, int) (time.Duration, error) {
+	f.spent++
+	return f.wait, f.fails("Spend")
+}
+
+// fakeAdmin answers what it is told to and remembers what it was asked to change.
+type fakeAdmin struct {
+	said    latch.Explanation
+	entries []latch.Entry
+	err     error
+	did     []string
+	asked   latch.Request
+}
+
+func (f *fakeAdmin) Explain(_ context.Context, id latch.EndpointID) (latch.Explanation, error) {
+	return f.said, nil
+}
+
+func (f *fakeAdmin) Entries(_ context.Context, id latch.EndpointID, limit int) ([]latch.Entry, error) {
+	var all []latch.Entry
+	for _, e := range f.entries {
+		if e.Endpoint == id && len(all) < limit {
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
+func (f *fakeAdmin) do(what string, q latch.Request) (latch.View, error) {
+	f.did, f.asked = append(f.did, what), q
+	return latch.View{}, f.err
+}
+
+func (f *fakeAdmin) EndFor(_ context.Context, _ latch.EndpointID, q latch.Request, whose latch.Subject) (latch.View, error) {
+	return f.do("end "+string(whose), q)
+}
+
+func (f *fakeAdmin) ExtendFor(_ context.Context, _ latch.EndpointID, q latch.Request, whose latch.Subject) (latch.View, error) {
+	return f.do("extend "+string(whose), q)
+}
+
+func (f *fakeAdmin) Pause(_ context.Context, _ latch.EndpointID, q latch.Request) (latch.View, error) {
+	return f.do("pause", q)
+}
+
+func (f *fakeAdmin) Close(_ context.Context, _ latch.EndpointID, q latch.Request) (latch.View, error) {
+	return f.do("close", q)
+}
+
+func (f *fakeAdmin) Release(_ context.Context, _ latch.EndpointID, q latch.Request) (latch.View, error) {
+	return f.do("release", q)
+}
+
+// rules puts decisions into a handler in place of a rule set's. What it does not know is the default rule's.
+func rules(t testing.TB, h http.Handler, by map[access.Action]access.Decision) http.Handler {
+	t.Helper()
+	inner := h.(*handler)
+	inner.decide = func(q access.Request) access.Decision {
+		if d, ok := by[q.Action]; ok {
+			return d
+		}
+		return (*access.Rules)(nil).Decide(q)
 	}
 	return h
 }
@@ -290,6 +399,8 @@ func TestNobodyUnknownGetsIn(t *testing.T) {
 				{"GET", "/api/v1/endpoints", ""}, {"GET", "/api/v1/endpoints/seoul", ""}, {"GET", "/api/v1/endpoints/busan", ""},
 				{"POST", "/endpoints/seoul/open", fields()}, {"POST", "/api/v1/endpoints/seoul/open", "{}"},
 				{"POST", "/endpoints/seoul/done", fields()}, {"POST", "/api/v1/endpoints/seoul/extend", "{}"},
+				{"GET", "/admin", ""}, {"GET", "/admin/audit?endpoint=seoul", ""}, {"GET", "/admin/endpoints/seoul", ""}, {"GET", "/admin/endpoints/busan", ""},
+				{"POST", "/admin/endpoints/seoul/close", fields("for", "1h")}, {"POST", "/admin/endpoints/seoul/end", fields("whose", "x")},
 			} {
 				k := &fake{view: open}
 				h := newHandler(t, k, func(c *Config) {
@@ -324,9 +435,9 @@ func TestForms(t *testing.T) {
 		"open":                                  {"POST", "/endpoints/seoul/open", fields("for", "1h0m0s"), nil, nil, 303, "open", "/endpoints/seoul?look"},
 		"extend":                                {"POST", "/endpoints/seoul/extend", fields("for", "1h0m0s"), nil, nil, 303, "extend", "/endpoints/seoul?look"},
 		"done":                                  {"POST", "/endpoints/seoul/done", fields(), nil, nil, 303, "done", "/endpoints/seoul?look"},
-		"GET of open, as after an expired POST": {"GET", "/endpoints/seoul/open", "", nil, nil, 303, "", "/endpoints/seoul?look"},
-		"GET of extend":                         {"GET", "/endpoints/seoul/extend?for=1h", "", nil, nil, 303, "", "/endpoints/seoul?look"},
-		"GET of done":                           {"GET", "/endpoints/seoul/done", "", nil, nil, 303, "", "/endpoints/seoul?look"},
+		"GET of open, as after an expired POST": {"GET", "/endpoints/seoul/open", "", nil, nil, 303, "", "/endpoints/seoul?look&intent=open"},
+		"GET of extend":                         {"GET", "/endpoints/seoul/extend?for=1h", "", nil, nil, 303, "", "/endpoints/seoul?look&intent=extend"},
+		"GET of done":                           {"GET", "/endpoints/seoul/done", "", nil, nil, 303, "", "/endpoints/seoul?look&intent=done"},
 		"GET of sign-out":                       {"GET", "/sign-out", "", nil, nil, 303, "", "/"},
 		"from another site":                     {"POST", "/endpoints/seoul/open", fields(), []string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.example"}, nil, 403, "", ""},
 		"from a sibling site":                   {"POST", "/endpoints/seoul/open", fields(), []string{"Sec-Fetch-Site: same-site"}, nil, 403, "", ""},
@@ -346,7 +457,7 @@ func TestForms(t *testing.T) {
 		"POST of the page":                      {"POST", "/endpoints/seoul", fields(), nil, nil, 405, "", ""},
 		"AWS refuses":                           {"POST", "/endpoints/seoul/open", fields(), nil, latch.ErrRefused, 502, "open", ""},
 		"no open redirect by the path":          {"GET", "//evil.example/endpoints/../open", "", nil, nil, 404, "", ""},
-		"no open redirect by a parameter":       {"GET", "/endpoints/seoul/open?next=https://evil.example&look=//evil", "", nil, nil, 303, "", "/endpoints/seoul?look"},
+		"no open redirect by a parameter":       {"GET", "/endpoints/seoul/open?next=https://evil.example&look=//evil", "", nil, nil, 303, "", "/endpoints/seoul?look&intent=open"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := &fake{view: open, err: tt.err}
@@ -409,8 +520,9 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 		"ErrBusy": latch.ErrBusy, "ErrNotFound": latch.ErrNotFound, "ErrRefused": latch.ErrRefused, "ErrUnavailable": latch.ErrUnavailable,
 		"ErrTooEarly": latch.ErrTooEarly, "ErrConflict": latch.ErrConflict, "ErrNotReady": latch.ErrNotReady, "ErrNoLease": latch.ErrNoLease,
 		"ErrTooLong": latch.ErrTooLong, "ErrBadRequest": latch.ErrBadRequest, "ErrHours": latch.ErrHours,
-		"ErrReason": latch.ErrReason, "ErrObserving": latch.ErrObserving, "ErrHeld": latch.ErrHeld,
+		"ErrReason": latch.ErrReason, "ErrObserving": latch.ErrObserving, "ErrHeld": latch.ErrHeld, "ErrOwn": latch.ErrOwn,
 		"ErrNoToken": signin.ErrNoToken, "ErrToken": signin.ErrToken, "ErrKeyServer": signin.ErrKeyServer,
+		"ErrNoSession": signin.ErrNoSession, "ErrFlow": signin.ErrFlow, "ErrIssuer": signin.ErrIssuer,
 	}
 	found := 0
 	for _, dir := range []string{"../latch", "../signin"} {
@@ -433,7 +545,7 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 		t.Errorf("an unlisted error is answered %d %s", p.status, p.slug)
 	}
 	for _, p := range table {
-		if (p.status == 503) != (p.retry > 0) && p.status != 409 {
+		if (p.status == 503) != (p.retry > 0) && p.status != 409 && p.status != 429 {
 			t.Errorf("%s: status %d with retry %v; 503 says when to come back", p.slug, p.status, p.retry)
 		}
 	}
@@ -494,7 +606,8 @@ func TestWatchersGet304(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	h := newHandler(t, &fake{view: off})
-	for _, path := range []string{"/", "/endpoints/seoul", "/endpoints/none", "/nowhere", "/api/v1/endpoints", "/api/v1/endpoints/none", "/endpoints/seoul/open"} {
+	for _, path := range []string{"/", "/endpoints/seoul", "/endpoints/none", "/nowhere", "/api/v1/endpoints", "/api/v1/endpoints/none", "/endpoints/seoul/open",
+		"/admin", "/admin/audit", "/admin/endpoints/seoul", "/admin/endpoints/none", "/admin/endpoints/seoul/close"} {
 		w := send(h, "GET", path, "")
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Request-Id": "REQ-1",
@@ -642,6 +755,9 @@ func (f *failing) View(ctx context.Context, id latch.EndpointID, p latch.Princip
 func TestConfigurationFaults(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"required":                func(c *Config) { c.Authenticate = nil },
+		"People":                  func(c *Config) { c.People = nil },
+		"Admin":                   func(c *Config) { c.Admin = nil },
+		"Audit":                   func(c *Config) { c.Audit = nil },
 		"at least one":            func(c *Config) { c.Endpoints = nil },
 		"not a name":              func(c *Config) { c.Endpoints[0].Name = "Seoul/../x" },
 		"named twice":             func(c *Config) { c.Endpoints = append(c.Endpoints, c.Endpoints[0]) },

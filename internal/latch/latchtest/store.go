@@ -91,8 +91,8 @@ func (s *Store) ClaimLook(ctx context.Context, id latch.EndpointID, now time.Tim
 // Append implements latch.Store.
 func (s *Store) Append(ctx context.Context, e latch.Entry) error {
 	return s.call(ctx, "Append", func() error {
-		if e.Endpoint == "" || e.ID == "" || e.At.IsZero() {
-			return fmt.Errorf("%w: an entry needs an endpoint, an id and a time", latch.ErrBadRequest)
+		if e.ID == "" || e.At.IsZero() {
+			return fmt.Errorf("%w: an entry needs an id and a time", latch.ErrBadRequest)
 		}
 		for _, stored := range s.entries {
 			if stored.Endpoint != e.Endpoint || stored.ID != e.ID || !stored.At.Equal(e.At) {

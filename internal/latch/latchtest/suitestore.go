@@ -189,10 +189,16 @@ func TestStore(t *testing.T, newStore func(t *testing.T) latch.Store) {
 			}
 			same(t, "entries", entries(t, s, id, 10), []latch.Entry{e})
 		},
-		"an entry without endpoint, id or time is none": func(t *testing.T, s latch.Store) {
-			for _, e := range []latch.Entry{
-				{ID: "e1", At: time.Now()}, {Endpoint: id, At: time.Now()}, {Endpoint: id, ID: "e1"},
-			} {
+		"entries about no endpoint are among themselves": func(t *testing.T, s latch.Store) {
+			nobodys := latch.Entry{At: time.Now().UTC(), ID: "e1", Subject: "s-1", Action: "access.block", Why: "left"}
+			mine := latch.Entry{At: time.Now().UTC(), ID: "e1", Endpoint: id, Subject: "s-1", Action: "open"}
+			add(t, s, nobodys)
+			add(t, s, mine)
+			same(t, "of none", entries(t, s, "", 10), []latch.Entry{nobodys})
+			same(t, "of one", entries(t, s, id, 10), []latch.Entry{mine})
+		},
+		"an entry without id or time is none": func(t *testing.T, s latch.Store) {
+			for _, e := range []latch.Entry{{Endpoint: id, At: time.Now()}, {Endpoint: id, ID: "e1"}} {
 				if err := s.Append(t.Context(), e); !errors.Is(err, latch.ErrBadRequest) {
 					t.Errorf("%+v: got %v, want %v", e, err, latch.ErrBadRequest)
 				}

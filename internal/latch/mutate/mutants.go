@@ -16,10 +16,10 @@ var mutants = []mutant{
 		`func(l Lease) bool { return l.Subject == s })
 }
 
-func (k *Keeper) audit`, `func(l Lease) bool { return true })
+// audit`, `func(l Lease) bool { return true })
 }
 
-func (k *Keeper) audit`},
+// audit`},
 	{"what closes is decided after the decision was saved", keeper,
 		`Plan(t.look, t.record, t.policy, t.at)`, `Plan(t.look, t.record, t.policy, time.Now().Add(100*time.Millisecond))`},
 	{"what closes is decided by a record that is read again", keeper,
@@ -67,7 +67,7 @@ func (k *Keeper) audit`},
 		`		m.r.Opening.End = m.r.Opening.end(p) // for good: a switch may be armed for it
 `, ``},
 	{"leases are not clipped to the maximum", keeper,
-		`if end := limit(o, p, now); until.After(end) {`, `if end := limit(o, p, now); until.After(end.Add(1000 * time.Hour)) {`},
+		`if end := limit(o, p, now, glass); until.After(end) {`, `if end := limit(o, p, now, glass); until.After(end.Add(1000 * time.Hour)) {`},
 	{"a policy that became shorter does not count", plan,
 		`		if l.Until.After(most) {
 `, `		if l.Until.After(most.Add(1000 * time.Hour)) {
@@ -76,7 +76,7 @@ func (k *Keeper) audit`},
 		`return earlier(o.End, end)`, `return end`},
 	{"a refused wish is not taken back", keeper,
 		`		// The answer may be lost and the wish stored.
-		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended))
+		return View{}, errors.Join(err, k.withdraw(ctx, id, q.Who.Subject, asked, extended, notice))
 `, `		return View{}, err
 `},
 	{"a request ends too late to take its wish back", keeper,
@@ -122,11 +122,16 @@ func (k *Keeper) audit`},
 `, ``},
 
 	// Opening.
+	{"the log has no copy of what was wished", keeper,
+		`	k.copy(ctx, e)
+	return k.c`, `	return k.c`},
 	{"nobody needs the audit to open", keeper,
-		`	if err := k.audit(ctx, id, q, "open", q.For.String()); err != nil {
+		`	if err := k.audit(ctx, id, q, wish); err != nil {
 		return View{}, fmt.Errorf("audit: %w", err)
 	}
-`, `	k.audit(ctx, id, q, "open", q.For.String())
+	var clipped, extended bool
+`, `	k.audit(ctx, id, q, wish)
+	var clipped, extended bool
 `},
 	{"a new try has the old one's token", plan,
 		`fmt.Sprintf("%s-%s-%d", o.ID, s, tries(o, s))`, `fmt.Sprintf("%s-%s-%d", o.ID, s, 0)`},
@@ -162,22 +167,26 @@ func (k *Keeper) audit`},
 
 	// Orders and hours.
 	{"people open under an operator's order", keeper,
-		`		if h := r.held(now); h != nil {
+		`		} else if !q.BreakGlass {
 			return &HeldError{*h}
 		}
-`, ``},
+`, `		}
+`},
 	{"an operator's order closes nothing", plan,
-		`!m.p.Hours.over(m.now) && m.r.held(m.now) == nil }`, `!m.p.Hours.over(m.now) }`},
+		`	case h != nil && !h.Pause:
+		return ClosingHeld
+`, `	case h != nil && false:
+`},
 	{"an order that is over is in force for a slower clock", keeper,
 		`		r.Hold = nil // over; a process whose clock is behind must not think otherwise
 `, ``},
 	{"people open outside the hours", keeper,
-		`	if may, _, next := p.Hours.May(time.Now()); !may {
+		`	if may, _, next := p.Hours.May(time.Now()); !may && !q.BreakGlass {
 		return View{}, &HoursError{next}
 	}
 `, ``},
 	{"people open though the hours ended while EC2 was asked", keeper,
-		`		if may, _, next := p.Hours.May(now); !may { // they ended while EC2 was asked
+		`		if may, _, next := p.Hours.May(now); !may && !q.BreakGlass { // they ended while EC2 was asked
 			return &HoursError{next}
 		}
 `, ``},
@@ -186,6 +195,79 @@ func (k *Keeper) audit`},
 	return !soon
 `, `	return false
 `},
+
+	// Break-glass, pauses, and the leases of others.
+	{"a break-glass needs no reason", keeper,
+		`q.ReasonRequired || q.BreakGlass) && q.Why`, `q.ReasonRequired) && q.Why`},
+	{"a break-glass needs no length", keeper,
+		`if q.BreakGlass && q.For == 0 {`, `if false {`},
+	{"a break-glass opens what is only observed", keeper,
+		`	if p.Observe {
+		return View{}, ErrObserving
+	}
+	if (p.ReasonRequired`, `	if (p.ReasonRequired`},
+	{"an order that is there ends a break-glass", plan,
+		`	case !r.glass(now).IsZero():
+		return ""
+`, ``},
+	{"a new order does not end a break-glass", keeper,
+		`		r.Leases = slices.DeleteFunc(r.Leases, func(l Lease) bool { return l.BreakGlass })
+`, ``},
+	{"a break-glass takes the order away for everybody", keeper,
+		`		} else if !q.BreakGlass {
+			return &HeldError{*h}
+		}
+`, `		} else if !q.BreakGlass {
+			return &HeldError{*h}
+		} else {
+			r.Hold = nil
+		}
+`},
+	{"a break-glass is cut to the hours", keeper,
+		`!at.IsZero() && !glass {`, `!at.IsZero() {`},
+	{"a break-glass makes all of a longer lease one", keeper,
+		`if q.BreakGlass || until.After(l.Until) {`, `if l.BreakGlass = q.BreakGlass; until.After(l.Until) {`},
+	{"a wish without break-glass prolongs one", keeper,
+		`l.endsAt(until, q.BreakGlass, now)`, `l.endsAt(until, l.BreakGlass || q.BreakGlass, now)`},
+	{"an extension prolongs a break-glass", keeper,
+		`l.endsAt(until, false, now)`, `l.endsAt(until, l.BreakGlass, now)`},
+	{"a break-glass is extended where nobody could open", keeper,
+		`!may && l.BreakGlass {`, `!may && false {`},
+	{"nobody is told of a break-glass", keeper,
+		`if q.BreakGlass && k.c.Notify != nil {`, `if false {`},
+	{"people are told of a break-glass that AWS refused", keeper,
+		`		r.Outbox = slices.DeleteFunc(r.Outbox, func(n Notice) bool { return n.ID == notice })
+`, ``},
+	{"a break-glass is an opening like any other in the audit", keeper,
+		`wish.Action, wish.Code, wish.Before = "break-glass",`, `wish.Action, wish.Code, wish.Before = "open",`},
+	{"a pause ends leases", plan,
+		`	case h != nil && !h.Pause:
+`, `	case h != nil:
+`},
+	{"people extend under an order", keeper,
+		`	if h := r.held(now); h != nil {
+		return h.code(), &HeldError{*h}
+	}
+`, ``},
+	{"a pause needs no audit", keeper,
+		`Entry{Action: "pause", Code: OffPaused, Before: was.order(time.Now()), After: q.For.String()}); err != nil {`,
+		`Entry{Action: "pause", Code: OffPaused, Before: was.order(time.Now()), After: q.For.String()}); false {`},
+	{"an operator extends their own lease as somebody else's", keeper,
+		`	if whose == q.Who.Subject {
+		return View{}, ErrOwn
+	}
+	return k.extend(`, `	return k.extend(`},
+	{"an operator ends their own lease as somebody else's", keeper,
+		`	if whose == q.Who.Subject {
+		return View{}, ErrOwn
+	}
+	return k.finish(`, `	return k.finish(`},
+	{"the access rules' longest lease does not count", keeper,
+		`return min(q.Longest, p.LeaseMax)`, `return p.LeaseMax`},
+	{"the access rules' longest lease lengthens the policy's", keeper,
+		`return min(q.Longest, p.LeaseMax)`, `return q.Longest`},
+	{"the access rules ask for a reason in vain", keeper,
+		`(p.ReasonRequired || q.ReasonRequired || q`, `(p.ReasonRequired || q`},
 
 	// Routes and security groups.
 	{"routes are learned during the restore", plan,

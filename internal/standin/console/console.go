@@ -28,6 +28,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -58,6 +59,7 @@ const (
 // Config is what a Console works with.
 type Config struct {
 	SiteURL  string    // the product's page
+	Front    string    // the hop that serves it: "httpapi", or "alb", which is the default
 	Accounts []Account // who can sign in there
 
 	Endpoints func() []Endpoint
@@ -188,6 +190,10 @@ func New(c Config) (*Console, error) {
 		if b.Name == "" || b.On == nil || b.Set == nil {
 			return nil, fmt.Errorf("console: break %q needs a name, On and Set", b.Name)
 		}
+	}
+	c.Front = cmp.Or(c.Front, "alb")
+	if passes[c.Front] == "" {
+		return nil, fmt.Errorf("console: Front %q is neither alb nor httpapi", c.Front)
 	}
 	if c.Deaf == nil {
 		c.Deaf = func() bool { return false }

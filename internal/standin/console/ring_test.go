@@ -83,6 +83,20 @@ func TestRingForgetsTheOldest(t *testing.T) {
 	}
 }
 
+func TestChainBeginsWithTheFrontThatThereIs(t *testing.T) {
+	w := newWorld(t, func(c *console.Config) { c.Front = "httpapi" })
+	slog.New(w.ring).Info("hop", "to", "httpapi", "what", "GET /", "status", 303)
+	chain := strings.Join(strings.Fields(w.page().Find("section.chain").Text()), " ")
+	if !strings.Contains(chain, "Your browserhttps://vpn.localhost:8443/ HTTP API GET /") || !strings.Contains(chain, "HTTP APIpasses every request on") || strings.Contains(chain, "ALB") {
+		t.Errorf("the chain is %q, want it to begin with the HTTP API, and no load balancer in it", chain)
+	}
+	c := w.config
+	c.Front = "nginx"
+	if _, err := console.New(c); err == nil || !strings.Contains(err.Error(), "nginx") {
+		t.Errorf("an unknown front: %v, want an error that names it", err)
+	}
+}
+
 func TestChainShowsTheLastMessageOfEachHop(t *testing.T) {
 	w := newWorld(t, nil)
 	log := slog.New(w.ring)

@@ -53,6 +53,8 @@ type state struct {
 
 // chainView holds the two rows of the picture, and who else said something.
 type chainView struct {
+	Front   string    `json:"front"`  // its label
+	Passes  string    `json:"passes"` // what it does for who is signed in
 	SignIn  []hopView `json:"signIn"`
 	Act     []hopView `json:"act"`
 	Targets []hopView `json:"targets"`
@@ -153,8 +155,14 @@ type messageView struct {
 }
 
 var labels = map[string]string{
-	"alb": "ALB", "cognito": "Cognito", "identity-center": "Identity Center", "directory": "Directory", "lambda": "Lambda", "ec2": "EC2",
+	"alb": "ALB", "httpapi": "HTTP API", "cognito": "Cognito", "identity-center": "Identity Center", "directory": "Directory", "lambda": "Lambda", "ec2": "EC2",
 	"dynamodb": "DynamoDB", "scheduler": "Scheduler", "sts": "STS", "alb-keys": "ALB’s public keys", "cognito-idp": "Cognito’s public keys", "proxy": "Lambda’s way out", "console": "This console",
+}
+
+// passes says what a front does with a request of somebody who has signed in.
+var passes = map[string]string{
+	"alb":     "signed in: passes the request on",
+	"httpapi": "passes every request on: the function knows who is signed in",
 }
 
 func (s *Console) state(now time.Time) state {
@@ -211,7 +219,8 @@ func (s *Console) chain(now time.Time) chainView {
 		}
 		return hops
 	}
-	v := chainView{SignIn: pick("alb", "cognito", "identity-center", "directory"), Act: pick("lambda"), Targets: pick("ec2", "dynamodb", "scheduler")}
+	v := chainView{Front: label(s.c.Front), Passes: passes[s.c.Front],
+		SignIn: pick(s.c.Front, "cognito", "identity-center", "directory"), Act: pick("lambda"), Targets: pick("ec2", "dynamodb", "scheduler")}
 	v.Others = pick(slices.Sorted(maps.Keys(t))...)
 	return v
 }

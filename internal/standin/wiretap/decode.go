@@ -193,6 +193,14 @@ func shown(name string, v any) any {
 		}
 		return out
 	case string:
+		switch strings.ToLower(name) {
+		case "cookies": // of an HTTP API's event, or set by the answer to one
+			return headerValue("set-cookie", v)
+		case "rawquerystring":
+			var b strings.Builder
+			writeFields(&b, v)
+			return strings.TrimSpace(b.String())
+		}
 		if slices.ContainsFunc(headers, func(h string) bool { return strings.EqualFold(h, name) }) {
 			return headerValue(name, v)
 		}
@@ -207,7 +215,7 @@ func shown(name string, v any) any {
 	return v
 }
 
-// eventBody decodes the body of an ALB event or of a function's answer, in either mode of header values.
+// eventBody decodes the body of a front's event or of a function's answer, in every form of header values.
 func eventBody(event map[string]any, text string) any {
 	raw := []byte(text)
 	if encoded, _ := event["isBase64Encoded"].(bool); encoded {

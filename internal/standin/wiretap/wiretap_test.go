@@ -68,6 +68,14 @@ func TestLast(t *testing.T) {
 			out: http.Header{"Content-Type": {"application/json"}}, answer: `{"statusCode":303,"multiValueHeaders":{"Location":["https://vpn.example/?code=CANARY&x=1"]},"body":"{\"state\":\"open\",\"code\":\"CANARY\"}"}`,
 			want: []string{"Credential=AKIA/ec2", `"sub": "alice-1"`, `AWSELBAuthSessionCookie-0=(hidden, 6 characters)`, "for = 3m", `"state": "open"`, "x = 1"},
 		},
+		"an HTTP API's event, and the answer to it": {
+			method: "POST", target: "/2015-03-31/functions/nightlatch/invocations", contentType: "application/json",
+			body: `{"version":"2.0","rawPath":"/oauth2/callback","rawQueryString":"code=CANARY&state=CANARYCANARYCANARY&x=1","cookies":["__Host-session=CANARY","lang=CANARY"],` +
+				`"queryStringParameters":{"code":"CANARY","state":"CANARYCANARYCANARY"},"headers":{"content-type":"application/x-www-form-urlencoded","authorization":"Bearer CANARY"},` +
+				`"isBase64Encoded":true,"body":"` + base64.StdEncoding.EncodeToString([]byte("for=3m&token=CANARY")) + `"}`,
+			out: http.Header{"Content-Type": {"application/json"}}, answer: `{"statusCode":303,"headers":{"Location":"https://idp.example/?state=CANARYCANARYCANARY&nonce=CANARY&scope=openid"},"cookies":["__Host-session=CANARY; Path=/; HttpOnly"],"body":""}`,
+			want: []string{`"__Host-session=(hidden, 6 characters)"`, `code = (hidden, 6 characters)`, "x = 1", "for = 3m", "__Host-session=(hidden, 6 characters); Path=/; HttpOnly", "scope = openid"},
+		},
 		"a role assumed": {
 			method: "POST", target: "/", contentType: "application/x-www-form-urlencoded", body: "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A444455556666%3Arole%2Fspoke",
 			out: http.Header{"Content-Type": {"text/xml"}}, answer: `<Credentials><AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>CANARY</SecretAccessKey><SessionToken>CANARY</SessionToken></Credentials>`,

@@ -79,6 +79,8 @@
     try {
       const r = await get(main.dataset.api, { "If-None-Match": tag });
       if (signedOut(r)) return expire();
+      // Who may not see it any more is told why by the page.
+      if (r.status === 403) { stopped = true; return location.assign(main.dataset.page); }
       if (r.status === 200) {
         const s = await r.json();
         pace = s.pollAfterMs;
@@ -129,6 +131,30 @@
   $("again").addEventListener("click", (e) => { if (!stopped) { e.preventDefault(); touch(); look(); } });
   setInterval(tick, 5000);
   plan();
+
+  // A form that meets an expired session comes back as a page that only says what it was about to do. The tab remembers
+  // what was chosen and typed, for whoever was signed in, until the next page is shown; an address never has the reason.
+  const KEY = "nightlatch-intent", user = () => (document.querySelector("footer form span") || {}).textContent;
+  let kept = null;
+  try { kept = JSON.parse(sessionStorage.getItem(KEY)); sessionStorage.removeItem(KEY); } catch { }
+  if ($("intent") && kept && kept.user === user() && Date.now() - kept.at < 1800e3) {
+    const form = $("form-" + $("intent").dataset.form);
+    if (form && form.getAttribute("action") === kept.action) {
+      for (const i of form.querySelectorAll("input[name=for]")) if (i.value === kept.length) i.checked = true;
+      if ($("reason") && kept.reason) {
+        $("reason").value = kept.reason;
+        const more = $("reason").closest("details");
+        if (more) more.open = true;
+      }
+    }
+  }
+  addEventListener("submit", (e) => {
+    const action = e.target.getAttribute("action"), f = new FormData(e.target);
+    try {
+      if (action === "/sign-out") sessionStorage.clear();
+      else sessionStorage.setItem(KEY, JSON.stringify({ action, user: user(), at: Date.now(), length: f.get("for"), reason: f.get("reason") }));
+    } catch { }
+  });
 
   // Where the organisation wants a visit to open: count down, then press the button for the person.
   const count = $("countdown");
