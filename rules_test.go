@@ -529,8 +529,10 @@ func TestDependenciesAreDefended(t *testing.T) {
 		}
 	}
 	want := map[string][]string{"go.mod": direct(goMod(t, "go.mod"))}
-	if _, err := os.Stat("e2e/go.mod"); err == nil {
-		want["e2e/go.mod"] = direct(goMod(t, "e2e/go.mod"))
+	for _, name := range []string{"e2e/go.mod", "e2e/dex/go.mod"} {
+		if _, err := os.Stat(name); err == nil {
+			want[name] = direct(goMod(t, name))
+		}
 	}
 	if raw, err := os.ReadFile("e2e/package.json"); err == nil {
 		var p struct{ Dependencies, DevDependencies map[string]string }

@@ -33,10 +33,7 @@ func tool(t *testing.T, name, get string) string {
 func aws(t *testing.T, d *demo.Demo, into any, args ...string) error {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), tool(t, "aws", "Debian: apt-get install awscli"), append([]string{"--endpoint-url", d.AWS.EndpointURL, "--output", "json"}, args...)...)
-	home := t.TempDir()
-	c.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+d.AWS.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+d.AWS.SecretAccessKey, "AWS_DEFAULT_REGION="+d.AWS.Region,
-		"AWS_REGION="+d.AWS.Region, "AWS_CONFIG_FILE="+filepath.Join(home, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(home, "credentials"),
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "NO_PROXY=127.0.0.1")
+	c.Env = operator(t, d)
 	var said bytes.Buffer
 	c.Stderr = &said
 	raw, err := c.Output()
@@ -47,6 +44,15 @@ func aws(t *testing.T, d *demo.Demo, into any, args ...string) error {
 		return nil
 	}
 	return json.Unmarshal(raw, into)
+}
+
+// operator is the environment of somebody at a command line, who has the demo's key and no settings of their own.
+func operator(t *testing.T, d *demo.Demo) []string {
+	t.Helper()
+	home := t.TempDir()
+	return append(os.Environ(), "AWS_ACCESS_KEY_ID="+d.AWS.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+d.AWS.SecretAccessKey, "AWS_DEFAULT_REGION="+d.AWS.Region,
+		"AWS_REGION="+d.AWS.Region, "AWS_CONFIG_FILE="+filepath.Join(home, "config"), "AWS_SHARED_CREDENTIALS_FILE="+filepath.Join(home, "credentials"),
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "NO_PROXY=127.0.0.1")
 }
 
 // TestAWSCommandLine: the unmodified CLI lists, associates and disassociates, and reads the tables and the schedules.

@@ -40,7 +40,8 @@ func TestFoundingJourney(t *testing.T) {
 	}
 }
 
-func journey(t *testing.T, d *demo.Demo, u demo.User, o browser.Options) {
+// journey leads one person from the first visit to off again, and returns them, who are signed in still.
+func journey(t *testing.T, d *demo.Demo, u demo.User, o browser.Options) *browser.Person {
 	p := person(t, o)
 	shows := func(state string) {
 		t.Helper()
@@ -91,4 +92,5 @@ func journey(t *testing.T, d *demo.Demo, u demo.User, o browser.Options) {
 	must(t, p.Follow("#form-done button[type=submit]"), "press I'm done")
 	shows("closing")
 	shows("off")
+	return p
 }

@@ -65,7 +65,12 @@ func start(t *testing.T, flags ...string) *demo.Demo {
 
 func startIn(t *testing.T, dir string, flags ...string) *demo.Demo {
 	t.Helper()
-	d, err := demo.Start(t.Context(), program, dir, append([]string{"--port", "0"}, flags...)...)
+	return startWith(t, dir, nil, flags...)
+}
+
+func startWith(t *testing.T, dir string, env []string, flags ...string) *demo.Demo {
+	t.Helper()
+	d, err := demo.StartWith(t.Context(), program, dir, env, append([]string{"--port", "0"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

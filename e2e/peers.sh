@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the e2e suite drives the chain with, where it is missing: from Debian, as root, Chromium with fonts,
 # ldapsearch, the AWS CLI, boto3, Node.js, Samba, Apache with mod_auth_mellon and mod_auth_openidc, and SimpleSAMLphp
-# with PHP; and the npm packages that package-lock.json names.
+# with PHP; the npm packages that package-lock.json names; and dex, which Go compiles once.
 set -eu
 cd "$(dirname "$0")"
 
@@ -48,3 +48,5 @@ if [ -n "$wanted" ]; then
 	apt-get install -y -q --no-install-recommends $wanted
 fi
 npm ci --no-audit --no-fund --ignore-scripts
+# While tests run, that would take their processors for a minute.
+go build -C dex -buildvcs=false -o /dev/null .

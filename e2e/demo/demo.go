@@ -68,12 +68,19 @@ type Info struct {
 	SubnetIDs  []string `json:"subnet_ids"`
 	ConsoleURL string   `json:"console_url"`
 	SAML       *SAML    `json:"saml"`
+	OIDC       *OIDC    `json:"oidc"`
 }
 
 // SAML is what --saml-metadata's identity provider must be told.
 type SAML struct {
 	ACSURL   string `json:"acs_url"`
 	Audience string `json:"audience"`
+}
+
+// OIDC is what --oidc-issuer's provider must be told of its client.
+type OIDC struct {
+	RedirectURL       string `json:"redirect_url"`
+	LogoutRedirectURL string `json:"logout_redirect_url"`
 }
 
 // User is somebody who may sign in.
@@ -95,6 +102,11 @@ type Demo struct {
 
 // Start runs the program over dir with more flags, and waits until demo.json is there: every port answers then.
 func Start(ctx context.Context, program, dir string, flags ...string) (*Demo, error) {
+	return StartWith(ctx, program, dir, nil, flags...)
+}
+
+// StartWith is Start with more variables in the environment, as NAME=VALUE.
+func StartWith(ctx context.Context, program, dir string, env []string, flags ...string) (*Demo, error) {
 	root, err := checkout(ctx)
 	if err != nil {
 		return nil, err
@@ -104,6 +116,7 @@ func Start(ctx context.Context, program, dir string, flags ...string) (*Demo, er
 	// In the checkout the demo builds the functions itself, as it does for whoever cloned it. A process group of its own
 	// keeps a Ctrl-C in the terminal from stopping it before the test does.
 	d.command.Dir, d.command.SysProcAttr = root, &syscall.SysProcAttr{Setpgid: true}
+	d.command.Env = append(os.Environ(), env...)
 	d.command.Stdout, d.command.Stderr = d.output, d.output
 	// demo.json of a run that was killed would be read as this one's.
 	if err := os.Remove(filepath.Join(dir, "demo.json")); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -109,6 +109,9 @@ func (c *check) endToEnd(ctx context.Context, dir string) error {
 	}
 	c.step("go vet", func() error { return quiet(ctx, dir, "go", "vet", "./...") })
 	c.step("go mod tidy", func() error { return quiet(ctx, dir, "go", "mod", "tidy", "-diff") })
+	dex := filepath.Join(dir, "dex") // a module of its own
+	c.step("go vet, dex", func() error { return quiet(ctx, dex, "go", "vet", "./...") })
+	c.step("tidy, dex", func() error { return quiet(ctx, dex, "go", "mod", "tidy", "-diff") })
 	r := c.tests(ctx, dir, "go test", false, "test", "-json", "-count=1", "-p=1", "-timeout=30m", "./...")
 	c.step("skips", func() error { return compareSkips(r.skips, string(list)) })
 	return nil

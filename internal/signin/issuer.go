@@ -21,7 +21,7 @@ const (
 	// issuerLife is how long the issuer's metadata and keys are believed. A key that the issuer has taken back is good
 	// here for no longer.
 	issuerLife = time.Hour
-	// callTimeout bounds one call to the issuer. A sign-in takes three at most, and the gateway in front waits 30 s.
+	// callTimeout bounds one call to the issuer. A sign-in takes four at most, and the gateway in front waits 30 s.
 	callTimeout = 5 * time.Second
 	maxAnswer   = 256 << 10
 	maxIDToken  = 64 << 10
@@ -33,6 +33,7 @@ var asymmetric = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256, oidc.P
 
 // issuer is what an issuer announces of itself.
 type issuer struct {
+	provider    *oidc.Provider
 	oauth       oauth2.Config // without the client's secret
 	keys        oidc.KeySet
 	algorithms  []string
@@ -104,14 +105,15 @@ func (o *OIDC) discover(ctx context.Context) (*issuer, error) {
 		return nil, fmt.Errorf("%w: discovery: the token endpoint takes neither client_secret_basic nor client_secret_post", ErrIssuer)
 	}
 	return &issuer{
+		provider:   provider,
 		oauth:      oauth2.Config{ClientID: o.c.ClientID, Endpoint: endpoint, RedirectURL: o.c.RedirectURL, Scopes: o.c.Scopes},
 		keys:       oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.client), meta.Keys), // it outlives the request
 		algorithms: meta.Algorithms, logout: meta.Logout, namesItself: meta.NamesItself, until: time.Now().Add(issuerLife),
 	}, nil
 }
 
-// redeem exchanges the code for an ID token, checks that, and returns its claims. The access token is not looked at, and
-// nothing of the answer is kept.
+// redeem exchanges the code for an ID token, checks that, and returns its claims. The access token is of use for
+// userinfo alone, and nothing of the answer is kept.
 func (o *OIDC) redeem(ctx context.Context, i *issuer, f flow, code string) (claims, error) {
 	client := i.oauth
 	client.ClientSecret = o.c.ClientSecret.Reveal()
@@ -151,7 +153,10 @@ func (o *OIDC) redeem(ctx context.Context, i *issuer, f flow, code string) (clai
 	if err != nil {
 		return nil, refuse("the ID token: %v", err)
 	}
-	return c, o.checkClaims(c, token.Audience, f)
+	if err := o.checkClaims(c, token.Audience, f); err != nil {
+		return nil, err
+	}
+	return c, o.about(ctx, i, tokens, c)
 }
 
 // keySet is an oidc.KeySet in one function.
