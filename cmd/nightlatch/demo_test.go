@@ -198,7 +198,7 @@ func (s *secrets) check(t *testing.T, text string) {
 
 // look at every hop's last message as the console shows it.
 func (d *running) look() {
-	for _, hop := range []string{"alb", "cognito", "identity-center", "lambda", "ec2", "dynamodb", "scheduler", "sts", "alb-keys", "cognito-idp"} {
+	for _, hop := range []string{d.o.front.name, "cognito", "identity-center", "lambda", "ec2", "dynamodb", "scheduler", "sts", "alb-keys", "cognito-idp"} {
 		text := d.tap.Last(hop)
 		d.secrets.mu.Lock()
 		d.secrets.decoded[text] = true

@@ -10,7 +10,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -166,7 +165,7 @@ func (v *verb) check() error {
 	switch v.reason = strings.TrimSpace(v.reason); {
 	case v.length != 0 && v.length < forLeast:
 		return usagef("--for %v: name a length of time, such as 90m or 2h", v.length)
-	case !utf8.ValidString(v.reason) || utf8.RuneCountInString(v.reason) > reasonMax || strings.ContainsFunc(v.reason, unicode.IsControl):
+	case !utf8.ValidString(v.reason) || utf8.RuneCountInString(v.reason) > reasonMax || strings.ContainsFunc(v.reason, latch.Unprintable):
 		return usagef("--reason: a reason is one line of at most %d characters", reasonMax)
 	}
 	return nil

@@ -28,6 +28,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
@@ -213,7 +214,7 @@ func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 		}
 	}
 	sub := p.text("sub")
-	if sub == "" || len(sub) > maxSubject || strings.ContainsFunc(sub, unicode.IsControl) {
+	if !usable(sub) {
 		return access.Identity{}, refuse("payload: sub is not usable as an identifier")
 	}
 	email := display(p.text("email"))
@@ -232,6 +233,13 @@ func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 		who.Groups, who.GroupsCut = ParseGroups(p[a.groups])
 	}
 	return who, nil
+}
+
+// usable says whether an issuer's word for somebody identifies them here. What was no text comes out of the decoder with
+// U+FFFD in it, and two different ones could so become the same. An operator at a command line is known by an ARN: an issuer
+// that gave out such subjects would make people operators' equals.
+func usable(sub string) bool {
+	return sub != "" && len(sub) <= maxSubject && !strings.ContainsFunc(sub, unicode.IsControl) && !strings.ContainsRune(sub, utf8.RuneError) && !strings.HasPrefix(sub, "arn:")
 }
 
 // claims is a JSON object whose names are matched exactly; encoding/json's structs would match them in any case.
@@ -325,7 +333,7 @@ func display(s string) string { return cut(s, 100) }
 
 func cut(s string, longest int) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if latch.Unprintable(r) {
 			return -1
 		}
 		return r

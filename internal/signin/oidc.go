@@ -21,8 +21,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -283,8 +281,7 @@ func (o *OIDC) logout(ctx context.Context) string {
 // session is the one that an ID token's claims begin. E-mail and names are for display and decide nothing.
 func (o *OIDC) session(c claims, value, source string) (access.Session, error) {
 	sub := c.text("sub")
-	// What was no text comes out of the decoder with U+FFFD in it, and two different ones could so become the same.
-	if sub == "" || len(sub) > maxSubject || strings.ContainsFunc(sub, unicode.IsControl) || strings.ContainsRune(sub, utf8.RuneError) {
+	if !usable(sub) {
 		return access.Session{}, refuse("the ID token: sub is not usable as an identifier")
 	}
 	now := time.Now().UTC().Round(0)

@@ -29,7 +29,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/nightlatch/nightlatch/internal/access"
@@ -431,8 +430,9 @@ func (h *handler) readForm(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return tooBigOr(err, &inputError{errInput, tBadForm, nil})
 	}
-	c, err := r.Cookie(formCookie)
-	if err != nil || !tokenForm.MatchString(c.Value) || subtle.ConstantTimeCompare([]byte(c.Value), []byte(r.PostForm.Get("token"))) != 1 {
+	// Of two, one is somebody else's: the prefix keeps it out of browsers that know of prefixes.
+	c := r.CookiesNamed(formCookie)
+	if len(c) != 1 || !tokenForm.MatchString(c[0].Value) || subtle.ConstantTimeCompare([]byte(c[0].Value), []byte(r.PostForm.Get("token"))) != 1 {
 		return errStaleForm
 	}
 	return nil
@@ -487,7 +487,7 @@ func (h *handler) request(r *http.Request, p latch.Principal, e *Endpoint, lengt
 		}
 		q.For = d
 	}
-	if !utf8.ValidString(q.Why) || utf8.RuneCountInString(q.Why) > maxReason || strings.ContainsFunc(q.Why, unicode.IsControl) {
+	if !utf8.ValidString(q.Why) || utf8.RuneCountInString(q.Why) > maxReason || strings.ContainsFunc(q.Why, latch.Unprintable) {
 		return q, &inputError{errInput, tBadReason, []string{"{max}", fmt.Sprint(maxReason)}}
 	}
 	return q, nil

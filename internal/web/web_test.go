@@ -445,6 +445,7 @@ func TestForms(t *testing.T) {
 		"with another token":                    {"POST", "/endpoints/seoul/open", "token=ZYXWVUTSRQPONMLKJIHGFEDCBA", nil, nil, 403, "", ""},
 		"with the token in the query":           {"POST", "/endpoints/seoul/open?token=" + formToken, "for=1h", nil, nil, 403, "", ""},
 		"without the cookie":                    {"POST", "/endpoints/seoul/open", fields(), []string{"Cookie:"}, nil, 403, "", ""},
+		"with two cookies":                      {"POST", "/endpoints/seoul/open", "token=BBBBBBBBBBBBBBBBBBBBBBBBBB", []string{"Cookie: " + formCookie + "=BBBBBBBBBBBBBBBBBBBBBBBBBB; " + formCookie + "=" + formToken}, nil, 403, "", ""},
 		"with an empty cookie and token":        {"POST", "/endpoints/seoul/open", "token=", []string{"Cookie: " + formCookie + "="}, nil, 403, "", ""},
 		"with a token of an attacker's form":    {"POST", "/endpoints/seoul/open", "token=a", []string{"Cookie: " + formCookie + "=a"}, nil, 403, "", ""},
 		"no browser hints, but the token":       {"POST", "/endpoints/seoul/open", fields(), []string{"Sec-Fetch-Site:", "Origin:"}, nil, 303, "open", "/endpoints/seoul?look"},
