@@ -67,6 +67,7 @@ type Info struct {
 	EndpointID string   `json:"endpoint_id"`
 	SubnetIDs  []string `json:"subnet_ids"`
 	ConsoleURL string   `json:"console_url"`
+	Operator   string   `json:"operator"` // the username of the one among Users who may administer
 	SAML       *SAML    `json:"saml"`
 	OIDC       *OIDC    `json:"oidc"`
 }

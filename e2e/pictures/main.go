@@ -66,8 +66,12 @@ func run(ctx context.Context, into string) (err error) {
 		return err
 	}
 	defer p.Leave()
-	a := &album{p, into}
-	return a.journey(d)
+	operator, err := b.Person(browser.Options{Window: browser.Desktop})
+	if err != nil {
+		return err
+	}
+	defer operator.Leave()
+	return (&album{p, into}).journey(d, &album{operator, into})
 }
 
 type album struct {
@@ -77,7 +81,8 @@ type album struct {
 
 var languages = []string{"en", "ko", "ja"}
 
-func (a *album) journey(d *demo.Demo) error {
+// journey is that of somebody who opens, and of an operator who looks on.
+func (a *album) journey(d *demo.Demo, operator *album) error {
 	user := d.Users[0]
 	var link string
 	steps := []func() error{
@@ -95,6 +100,7 @@ func (a *album) journey(d *demo.Demo) error {
 		func() error { return a.p.State("open") },
 		func() error { _, err := d.Connect(context.Background(), user.Username); return err },
 		func() error { return a.state("open", languages...) },
+		func() error { return operator.administration(d) },
 		func() error {
 			return d.Console(context.Background(), "POST", "authenticator", map[string]string{"uri": link}, nil)
 		},
@@ -106,6 +112,27 @@ func (a *album) journey(d *demo.Demo) error {
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// administration takes what whoever may administer sees while the other is on.
+func (a *album) administration(d *demo.Demo) error {
+	accounts, err := d.Accounts(context.Background())
+	if err != nil {
+		return err
+	}
+	who := accounts[d.Operator]
+	if _, err := a.p.SignIn(d.URL, who.Username, who.Password); err != nil {
+		return err
+	}
+	for page, path := range map[string]string{"admin": "admin", "admin-endpoint": "admin/endpoints/office", "admin-audit": "admin/audit"} {
+		if err := a.p.Visit(d.URL + path); err != nil {
+			return err
+		}
+		if err := a.take(page, ""); err != nil {
 			return err
 		}
 	}
