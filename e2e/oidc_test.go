@@ -241,22 +241,12 @@ func with(t *testing.T, d *demo.Demo, cookie string) int {
 // revoke ends everybody's sessions, as an operator does who finds them in the list.
 func revoke(t *testing.T, d *demo.Demo) {
 	t.Helper()
-	nightlatch := func(args ...string) []byte {
-		t.Helper()
-		c := exec.CommandContext(t.Context(), program, append(args, "--config", filepath.Join(d.Dir, "function", "nightlatch.yaml"))...)
-		c.Env = append(operator(t, d), "AWS_ENDPOINT_URL="+d.AWS.EndpointURL)
-		var said bytes.Buffer
-		c.Stderr = &said
-		out, err := c.Output()
-		must(t, err, "nightlatch %s: %s", strings.Join(args, " "), said.Bytes())
-		return out
-	}
 	var list struct {
 		Sessions []struct{ Subject, Name string }
 	}
-	must(t, json.Unmarshal(nightlatch("session", "list", "--json"), &list), "read the list")
+	must(t, json.Unmarshal(nightlatch(t, d, "session", "list", "--json"), &list), "read the list")
 	if len(list.Sessions) != 1 {
 		t.Fatalf("got %d sessions, want one: %+v", len(list.Sessions), list.Sessions)
 	}
-	nightlatch("session", "revoke", list.Sessions[0].Subject)
+	nightlatch(t, d, "session", "revoke", list.Sessions[0].Subject)
 }
