@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -35,6 +36,8 @@ import (
 
 func TestFrontFlags(t *testing.T) {
 	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // what should be refused and is not must not run for ever
 	for line, want := range map[string]string{
 		"--front nginx":                                                                                               "choose alb or httpapi",
 		"--front httpapi --sabotage key-server":                                                                       "nothing of the kind with --front httpapi; choose one of httpapi, cognito, issuer-keys",
@@ -55,7 +58,7 @@ func TestFrontFlags(t *testing.T) {
 		"--front httpapi --oidc-client-id x --oidc-issuer https://[::1]:1 --saml-metadata " + "https://idp.example/m": "leave one of them out",
 	} {
 		args := append([]string{"demo", "--dir", t.TempDir()}, strings.Fields(line)...)
-		err := run(t.Context(), args, func(string) string { return "" }, io.Discard, io.Discard)
+		err := run(ctx, args, func(string) string { return "" }, io.Discard, io.Discard)
 		if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), want) {
 			t.Errorf("demo %s: %v, want a usage error that says %q", line, err, want)
 		}
@@ -159,7 +162,7 @@ func TestSlowClients(t *testing.T) {
 			o := options(t, t.TempDir())
 			o.front.name, o.patience = front, time.Second
 			d := start(t, o, newSecrets())
-			cookie := ""
+			var cookie strings.Builder
 			if front == frontALB { // which asks who it is before it reads a body
 				b := d.browser(t, "alice")
 				d.signIn(t, b)
@@ -168,10 +171,10 @@ func TestSlowClients(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, c := range b.browser.Jar.Cookies(site) {
-					cookie += c.Name + "=" + c.Value + "; "
+					cookie.WriteString(c.Name + "=" + c.Value + "; ")
 				}
 			}
-			head := "POST /api/v1/endpoints/office/open HTTP/1.1\r\nHost: vpn.localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\nCookie: " + cookie + "x=1\r\n"
+			head := "POST /api/v1/endpoints/office/open HTTP/1.1\r\nHost: vpn.localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\nCookie: " + cookie.String() + "x=1\r\n"
 			skip := len(d.logText(t))
 			var clients sync.WaitGroup
 			for name, c := range map[string]struct {

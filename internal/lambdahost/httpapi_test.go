@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"strings"
@@ -109,10 +110,8 @@ func TestResponsesBecomeHTTPAPIAnswers(t *testing.T) {
 // What a client can write into its request must not become what the front says of it.
 func TestHTTPAPIBelievesTheGatewayAlone(t *testing.T) {
 	r := request(t, func(e *events.APIGatewayV2HTTPRequest) {
-		for name, value := range map[string]string{"x-forwarded-for": "10.0.0.1", "x-forwarded-host": "evil.example", "x-forwarded-proto": "http", "x-forwarded-port": "80",
-			"forwarded": "for=10.0.0.1;host=evil.example;proto=http", "x-real-ip": "10.0.0.1", "x-original-url": "/admin", "x-rewrite-url": "/admin", "x-http-method-override": "POST"} {
-			e.Headers[name] = value
-		}
+		maps.Copy(e.Headers, map[string]string{"x-forwarded-for": "10.0.0.1", "x-forwarded-host": "evil.example", "x-forwarded-proto": "http", "x-forwarded-port": "80",
+			"forwarded": "for=10.0.0.1;host=evil.example;proto=http", "x-real-ip": "10.0.0.1", "x-original-url": "/admin", "x-rewrite-url": "/admin", "x-http-method-override": "POST"})
 	})
 	if r.RemoteAddr != "198.51.100.4:0" || r.Host != "vpn.example.com" || r.URL.String() != "https://vpn.example.com/" || r.Method != "GET" {
 		t.Errorf("got %s %s of %s from %s, want GET https://vpn.example.com/ from 198.51.100.4", r.Method, r.URL, r.Host, r.RemoteAddr)

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -271,9 +272,7 @@ func refuse(status int, why, detail string) answer {
 }
 
 func (a answer) write(w http.ResponseWriter) {
-	for name, values := range a.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), a.header)
 	bodiless := a.status == http.StatusNoContent || a.status == http.StatusNotModified
 	if !bodiless {
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))

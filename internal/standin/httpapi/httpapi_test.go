@@ -185,6 +185,16 @@ func TestRequestsThatNeverReachTheFunction(t *testing.T) {
 	}
 }
 
+func TestEveryMethodOfARouteReachesTheFunction(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
+		w := newWorld(t, nil)
+		resp := w.do(method, "/x", "", nil)
+		if e := w.fn.last(t); resp.StatusCode != 200 || e.RequestContext.HTTP.Method != method || e.RouteKey != "$default" {
+			t.Errorf("%s: got %d, and the event has %s %s", method, resp.StatusCode, e.RequestContext.HTTP.Method, e.RouteKey)
+		}
+	}
+}
+
 func TestTheLogSaysWhyAndHoldsNoSecret(t *testing.T) {
 	w := newWorld(t, nil)
 	w.fn.says(`{"statusCode":302,"headers":{"location":"/?state=sss-secret"},"cookies":["s=ccc-secret"]}`)
