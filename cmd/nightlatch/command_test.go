@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nightlatch/nightlatch/internal/config"
 )
 
 // TestMistypedCommands: whoever mistypes is told what to do, and a script is told by the exit code.
@@ -40,6 +42,31 @@ func TestMistypedCommands(t *testing.T) {
 		err := run(t.Context(), strings.Fields(line), func(string) string { return "" }, &out, &out)
 		if err == nil || !strings.Contains(err.Error(), say) {
 			t.Errorf("nightlatch %s: %v, want an error that says %q", line, err, say)
+		}
+	}
+}
+
+// TestTheReadmesConfiguration: whoever copies it has no fault in it.
+func TestTheReadmesConfiguration(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok1 := strings.Cut(string(raw), "```yaml\n")
+	yaml, _, ok2 := strings.Cut(rest, "```\n")
+	if !ok1 || !ok2 {
+		t.Fatal("README.md holds no configuration")
+	}
+	alb, oidc, _ := strings.Cut(yaml, "  # oidc:")
+	oidc, others, ok := strings.Cut(oidc, "\ndeadman:")
+	if !ok {
+		t.Fatal("README.md shows no other front")
+	}
+	head, _, _ := strings.Cut(alb, "  alb:\n")
+	other := head + "  oidc:" + strings.ReplaceAll(strings.ReplaceAll(oidc, "\n  # ", "\n  "), "logout_url: https://…", "logout_url: https://login.example.com/logout") + "\ndeadman:" + others
+	for front, text := range map[string]string{"alb": yaml, "oidc": other} {
+		if _, err := config.Parse("README.md", []byte(text)); err != nil {
+			t.Errorf("%s: %v", front, err)
 		}
 	}
 }
