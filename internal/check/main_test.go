@@ -234,3 +234,15 @@ func TestFormattedNamesTheFiles(t *testing.T) {
 		t.Errorf("got %v, want b.go and nothing else named", err)
 	}
 }
+
+func TestTheEndOfFuzzingIsNoFailure(t *testing.T) {
+	for said, want := range map[string]bool{
+		"--- FAIL: FuzzX (600.05s)\n    context deadline exceeded\nFAIL\n":                                                            true,
+		"--- FAIL: FuzzX (3.05s)\n    context deadline exceeded\n    Failing input written to testdata/fuzz/FuzzX/0123456789abcdef\n": false,
+		"--- FAIL: FuzzX (3.05s)\n    fuzz_test.go:9: a fault\n":                                                                      false,
+	} {
+		if got := timeIsUp(said); got != want {
+			t.Errorf("%q: %v, want %v", said, got, want)
+		}
+	}
+}
