@@ -426,6 +426,37 @@ func TestDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
+var (
+	testFunc = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)\w*)\(`)
+	testName = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Za-z0-9_]*)(…?)(?:/[^`]*)?`")
+)
+
+// Tests that documents name exist: "held by" is worth what holds. Subtests are the business of their package.
+func TestDocumentsNameTests(t *testing.T) {
+	sources, err := filepath.Glob("e2e/*_test.go") // a module of its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files(t) {
+		if strings.HasSuffix(f.path, "_test.go") {
+			sources = append(sources, f.path)
+		}
+	}
+	var all []string
+	for _, name := range sources {
+		for _, m := range testFunc.FindAllStringSubmatch(string(read(t, name)), -1) {
+			all = append(all, m[1])
+		}
+	}
+	for _, name := range documents(t) {
+		for _, m := range testName.FindAllStringSubmatch(string(read(t, name)), -1) {
+			if !slices.ContainsFunc(all, func(have string) bool { return have == m[1] || m[2] != "" && strings.HasPrefix(have, m[1]) }) {
+				t.Errorf("%s: names the test %s, which does not exist", name, m[1]+m[2])
+			}
+		}
+	}
+}
+
 // anchors are the fragments that a rendered document's headings have.
 func anchors(raw string) []string {
 	var out []string

@@ -527,11 +527,11 @@ func TestHTTPAPIAgainstBadInput(t *testing.T) {
 	})
 
 	d.stop(t)
-	s.check(t, d.logText(t))
+	s.check(t, "the log", d.logText(t))
 	s.mu.Lock()
 	decoded := strings.Join(slices.Collect(maps.Keys(s.decoded)), "\n")
 	s.mu.Unlock()
-	s.check(t, decoded)
+	s.check(t, "a decoded message", decoded)
 	if !strings.Contains(decoded, `"rawPath": "/oauth2/callback"`) {
 		t.Error("no decoded message shows an event of the HTTP API, so nothing was looked for in one")
 	}

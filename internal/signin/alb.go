@@ -236,10 +236,11 @@ func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 }
 
 // usable says whether an issuer's word for somebody identifies them here. What was no text comes out of the decoder with
-// U+FFFD in it, and two different ones could so become the same. An operator at a command line is known by an ARN: an issuer
-// that gave out such subjects would make people operators' equals.
+// U+FFFD in it, and two different ones could so become the same. An operator at a command line is known by an ARN, and what
+// was opened by hand is nobody's: an issuer that gave out such subjects would make people their equals.
 func usable(sub string) bool {
-	return sub != "" && len(sub) <= maxSubject && !strings.ContainsFunc(sub, unicode.IsControl) && !strings.ContainsRune(sub, utf8.RuneError) && !strings.HasPrefix(sub, "arn:")
+	return sub != "" && len(sub) <= maxSubject && !strings.ContainsFunc(sub, unicode.IsControl) && !strings.ContainsRune(sub, utf8.RuneError) &&
+		!strings.HasPrefix(sub, "arn:") && latch.Subject(sub) != latch.ByHandSubject
 }
 
 // claims is a JSON object whose names are matched exactly; encoding/json's structs would match them in any case.

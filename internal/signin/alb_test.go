@@ -265,8 +265,14 @@ func TestTokens(t *testing.T) {
 			p[1] = base64.URLEncoding.EncodeToString([]byte(`{"sub":"mallory"}`))
 			return []string{strings.Join(p, ".")}
 		}},
-		"no sub":          {change: func(m *mint) { edit(&m.payload, `"sub"`, `"sup"`) }, want: ErrToken, asked: true},
-		"an empty sub":    {change: func(m *mint) { edit(&m.payload, "8d6c7b5a-0000-4000-8000-1234567890ab", "") }, want: ErrToken, asked: true},
+		"no sub":       {change: func(m *mint) { edit(&m.payload, `"sub"`, `"sup"`) }, want: ErrToken, asked: true},
+		"an empty sub": {change: func(m *mint) { edit(&m.payload, "8d6c7b5a-0000-4000-8000-1234567890ab", "") }, want: ErrToken, asked: true},
+		"an operator's sub": {want: ErrToken, asked: true, change: func(m *mint) {
+			edit(&m.payload, "8d6c7b5a-0000-4000-8000-1234567890ab", "arn:aws:iam::111122223333:user/operator")
+		}},
+		"the sub of nobody, who opened it by hand": {want: ErrToken, asked: true, change: func(m *mint) {
+			edit(&m.payload, "8d6c7b5a-0000-4000-8000-1234567890ab", string(latch.ByHandSubject))
+		}},
 		"sub as a number": {change: func(m *mint) { edit(&m.payload, `"8d6c7b5a-0000-4000-8000-1234567890ab"`, "7") }, want: ErrToken, asked: true},
 		"sub with a line break": {want: ErrToken, asked: true, change: func(m *mint) {
 			edit(&m.payload, "8d6c7b5a", `8d6c\n7b5a`)
