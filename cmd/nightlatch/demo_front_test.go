@@ -212,8 +212,79 @@ type issuer struct {
 	url, secret string
 	key         *rsa.PrivateKey
 
-	mu   sync.Mutex // guards last
+	mu   sync.Mutex // guards what follows
 	last url.Values // of the last authorization request
+	lie  lie        // nil: it is honest
+}
+
+// lie makes an ID token of the claims that an honest issuer would sign.
+type lie func(i *issuer, honest jwt.MapClaims) string
+
+// signed is a token as the issuer signs it.
+func (i *issuer) signed(claims jwt.MapClaims) string {
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
+	token.Header["kid"] = "key-1"
+	signed, err := token.SignedString(i.key)
+	if err != nil {
+		panic(err) // our own key
+	}
+	return signed
+}
+
+// newIssuer starts one on this machine, whose CA is in a file.
+func newIssuer(t *testing.T) (i *issuer, ca string) {
+	t.Helper()
+	authority, err := certs.New("", []string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca = filepath.Join(t.TempDir(), "idp.pem")
+	if err := authority.WriteFile(ca); err != nil {
+		t.Fatal(err)
+	}
+	i = &issuer{secret: "CANARY-of-the-client"}
+	if i.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(i)
+	if server.TLS, err = authority.Server("idp.localhost"); err != nil {
+		t.Fatal(err)
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.url = "https://idp.localhost:" + port + "/realm"
+	return i, ca
+}
+
+// toCallback leads a browser through a foreign issuer that asks nothing, to the address that it sends it back to.
+func (d *running) toCallback(t *testing.T, b *tourist, ca string) *url.URL {
+	t.Helper()
+	roots := d.ca.Pool()
+	if pem, err := os.ReadFile(ca); err != nil || !roots.AppendCertsFromPEM(pem) {
+		t.Fatal(err)
+	}
+	b.browser.Transport.(noting).RoundTripper.(*http.Transport).TLSClientConfig.RootCAs = roots
+	for _, address := range []string{b.info.URL, ""} { // to the provider, and from it
+		if address == "" {
+			next, err := b.page.Location()
+			if err != nil {
+				t.Fatalf("not sent to sign in: %s", b.page.says())
+			}
+			address = next.String()
+		}
+		if err := b.visit(http.MethodGet, address, "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, err := b.page.Location()
+	if err != nil || next.Path != "/oauth2/callback" {
+		t.Fatalf("the provider sends to %v, %v: %s", next, err, b.page.says())
+	}
+	return next
 }
 
 func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -238,15 +309,12 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		now := time.Now().Unix()
-		token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{"iss": i.url, "aud": i.last.Get("client_id"), "sub": "kim-1", "email": "kim@idp.example", "name": "Kim",
-			"nonce": i.last.Get("nonce"), "iat": now, "exp": now + 300})
-		token.Header["kid"] = "key-1"
-		signed, err := token.SignedString(i.key)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
+		claims := jwt.MapClaims{"iss": i.url, "aud": i.last.Get("client_id"), "sub": "kim-1", "email": "kim@idp.example", "name": "Kim", "nonce": i.last.Get("nonce"), "iat": now, "exp": now + 300}
+		tell := (*issuer).signed
+		if i.lie != nil {
+			tell = i.lie
 		}
-		says(map[string]any{"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": signed})
+		says(map[string]any{"access_token": "opaque", "token_type": "Bearer", "expires_in": 300, "id_token": tell(i, claims)})
 	case i.url + "/keys":
 		says(map[string]any{"keys": []any{map[string]string{"kty": "RSA", "kid": "key-1", "alg": "RS256", "use": "sig",
 			"n": base64.RawURLEncoding.EncodeToString(i.key.N.Bytes()), "e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(i.key.E)).Bytes())}}})
@@ -258,29 +326,12 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // An OpenID provider of somebody else's, on this machine.
 func TestForeignIssuer(t *testing.T) {
 	t.Parallel()
-	authority, err := certs.New("", []string{"localhost"})
+	idp, ca := newIssuer(t)
+	at, err := url.Parse(idp.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca := filepath.Join(t.TempDir(), "idp.pem")
-	if err := authority.WriteFile(ca); err != nil {
-		t.Fatal(err)
-	}
-	idp := &issuer{secret: "CANARY-of-the-client"}
-	if idp.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(idp)
-	if server.TLS, err = authority.Server("idp.localhost"); err != nil {
-		t.Fatal(err)
-	}
-	server.StartTLS()
-	defer server.Close()
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	idp.url = "https://idp.localhost:" + port + "/realm"
+	port := at.Port()
 
 	o := options(t, t.TempDir())
 	var out bytes.Buffer
@@ -339,27 +390,7 @@ func TestForeignIssuer(t *testing.T) {
 
 	t.Run("Kim signs in there", func(t *testing.T) {
 		kim := d.browser(t, "kim")
-		roots := d.ca.Pool()
-		if pem, err := os.ReadFile(ca); err != nil || !roots.AppendCertsFromPEM(pem) {
-			t.Fatal(err)
-		}
-		kim.browser.Transport.(noting).RoundTripper.(*http.Transport).TLSClientConfig.RootCAs = roots
-		for _, address := range []string{kim.info.URL, ""} { // to the provider, and from it
-			if address == "" {
-				next, err := kim.page.Location()
-				if err != nil {
-					t.Fatalf("not sent to sign in: %s", kim.page.says())
-				}
-				address = next.String()
-			}
-			if err := kim.visit(http.MethodGet, address, "", nil); err != nil {
-				t.Fatal(err)
-			}
-		}
-		next, err := kim.page.Location()
-		if err != nil || next.Path != "/oauth2/callback" {
-			t.Fatalf("the provider sends to %v, %v: %s", next, err, kim.page.says())
-		}
+		next := d.toCallback(t, kim, ca)
 		if err := kim.visit(http.MethodGet, next.String(), "", nil); err != nil {
 			t.Fatal(err)
 		}

@@ -22,11 +22,14 @@ import (
 const corpusMax = 64
 
 // fuzz runs every fuzz target of the product, which are those outside the stand-ins, for so long each, as many at a time as
-// there are processors. What they find is kept beside the seeds.
-func (c *check) fuzz(ctx context.Context, root string, length time.Duration) error {
+// there are processors; only those of the names, if there are any. What they find is kept beside the seeds.
+func (c *check) fuzz(ctx context.Context, root string, length time.Duration, names []string) error {
 	targets, err := fuzzTargets(ctx, root)
 	if err != nil {
 		return err
+	}
+	if len(names) > 0 {
+		targets = slices.DeleteFunc(targets, func(t fuzzTarget) bool { return !slices.Contains(names, t.name) })
 	}
 	fmt.Fprintf(c.out, "%d fuzz targets, %v each, %d at a time\n", len(targets), length, runtime.NumCPU())
 	var mu sync.Mutex // guards c

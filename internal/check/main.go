@@ -5,7 +5,8 @@
 //	                                crash points of the latch, of which the race detector sees a sample
 //	go run ./internal/check -e2e    instead: the tests of e2e, against real browsers and foreign clients
 //	go run ./internal/check -fuzz 10m
-//	                                instead: every fuzz target of the product for so long, new inputs kept beside its seeds
+//	                                instead: every fuzz target of the product for so long, new inputs kept beside its seeds;
+//	                                with names of targets behind it, those only
 //
 // The last line counts: a check is one, a test or subtest without subtests of its own is one, and what could not run is
 // one each. The exit code is 1 when anything failed.
@@ -72,7 +73,7 @@ func (c *check) all(ctx context.Context, e2e bool, fuzz time.Duration) error {
 	fmt.Fprintf(c.out, "%s %s/%s, %d processors. The first run downloads modules and compiles the AWS SDK, which takes minutes.\n",
 		env[2], runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if fuzz > 0 {
-		return c.fuzz(ctx, root, fuzz)
+		return c.fuzz(ctx, root, fuzz, flag.Args())
 	}
 	if e2e {
 		return c.endToEnd(ctx, filepath.Join(root, "e2e"))

@@ -55,6 +55,9 @@ func ParseGroups(claim json.RawMessage) (groups []string, cut bool) {
 	if json.Unmarshal(claim, &text) != nil || len(utf16.Encode([]rune(text))) >= maxAttribute { // characters as Java counts them
 		return nil, true
 	}
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return nil, true
+	}
 	text = strings.Trim(text, " ")
 	list, bracket := strings.CutPrefix(text, "[")
 	if bracket {

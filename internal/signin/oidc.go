@@ -389,7 +389,8 @@ func parseFlow(value string) (flow, bool) {
 	if err != nil || err2 != nil || !isPath(string(next)) {
 		return flow{}, false
 	}
-	return flow{parts[0], parts[1], parts[2], time.Unix(begun, 0), string(next)}, true
+	f := flow{parts[0], parts[1], parts[2], time.Unix(begun, 0), string(next)}
+	return f, f.String() == value // the decoder passes over line breaks
 }
 
 // live says that f can still be answered. The cookie's own age is the browser's word.

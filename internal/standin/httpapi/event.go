@@ -153,7 +153,7 @@ func (s *Server) headers(r *http.Request, length int, now time.Time, u Unconfirm
 		case name == "Cookie":
 			for _, v := range values {
 				for c := range strings.SplitSeq(v, ";") {
-					if c = strings.TrimSpace(c); c != "" {
+					if c = strings.Trim(c, " \t"); c != "" { // other spaces are part of a cookie's name (RFC 6265 section 5.2)
 						cookies = append(cookies, c)
 					}
 				}
