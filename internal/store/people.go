@@ -191,7 +191,7 @@ func (s *Store) Spend(ctx context.Context, who latch.Subject, now time.Time, eve
 	}
 	write := rand.Text()
 	condition, values := "#at <= :now", map[string]types.AttributeValue{":now": number(now.UnixNano())}
-	next, wait := access.Take(time.Time{}, now, every, burst)
+	next, _ := access.Take(time.Time{}, now, every, burst)
 	for range spendTries {
 		item := key(ratePartition, string(who))
 		item["v"], item["at"], item["writeId"], item["expires"] = number(layout), number(next.UnixNano()), text(write), expires(next)
@@ -206,6 +206,7 @@ func (s *Store) Spend(ctx context.Context, who latch.Subject, now time.Time, eve
 		if err != nil { // it was dropped between the condition and the look at what was in the way
 			continue
 		}
+		var wait time.Duration
 		if next, wait = access.Take(time.Unix(0, paid), now, every, burst); wait > 0 {
 			return wait, nil
 		}
