@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -681,6 +682,10 @@ var albWhileOpen = []attack{
 			{"sub": strings.Replace(g.subject, "a", "а", 1) + "\u0301"}, {"sub": "mallory", "username": g.subject, "preferred_username": g.subject, "cognito:username": g.subject},
 		} {
 			claims["email"], claims["name"], claims["email_verified"] = "alice@corp.example", "alice@corp.example", "true"
+			if !access.IsSubject(latch.Subject(claims["sub"].(string))) {
+				g.straight(t, request{method: http.MethodGet, path: "/api/v1/endpoints/office", header: g.forger.of(t, claims)}).want(t, http.StatusUnauthorized, "urn:nightlatch:problem:sign-in-refused")
+				continue
+			}
 			g.stranger(t, claims)
 		}
 	}},

@@ -288,8 +288,12 @@ func (x *export) end() error {
 	return x.csv.Error()
 }
 
+// divided is where a spreadsheet that divides cells by other signs would see a formula begin.
+var divided = regexp.MustCompile(`([;\t|]\s*)([=+\-@＝＋－＠])`)
+
 // defused keeps a spreadsheet from running a cell that somebody wrote ("CSV Injection", OWASP).
 func defused(cell string) string {
+	cell = divided.ReplaceAllString(cell, "$1'$2")
 	if cell != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(cell)[0]) {
 		return "'" + cell
 	}
@@ -334,7 +338,11 @@ var emailLike = regexp.MustCompile(`\S@\S`)
 func (p *pseudonyms) entry(e latch.Entry) latch.Entry {
 	e.Subject, e.Whose = latch.Subject(p.of(string(e.Subject))), latch.Subject(p.of(string(e.Whose)))
 	e.Name, e.Why = "", ""
-	e.Before, e.After = p.value(e.Before), p.value(e.After)
+	if e.Endpoint == "" { // it is about people, and a subject may be a number of two digits
+		e.Before, e.After = p.of(e.Before), p.of(e.After)
+	} else {
+		e.Before, e.After = p.value(e.Before), p.value(e.After)
+	}
 	e.Source = network(e.Source)
 	for _, s := range []*string{&e.Issuer, &e.Request, &e.Action} {
 		if emailLike.MatchString(*s) {

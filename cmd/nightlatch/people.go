@@ -12,8 +12,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +23,6 @@ import (
 
 const (
 	groupPeople = "people"
-	// subjectMax is the longest subject that a front takes, in bytes.
-	subjectMax = 256
 	// idShown is how much of a session's id is shown, and idLeast how much of it names one.
 	idShown, idLeast = 12, 8
 	refusalsLooked   = 10_000
@@ -117,8 +113,8 @@ func exactlyOnePerson(c *cobra.Command, args []string) error {
 // checkPerson says what is wrong with the command line before anybody is asked anything.
 func (v *verb) checkPerson(args []string) error {
 	for _, who := range args {
-		if who == "" || len(who) > subjectMax || !utf8.ValidString(who) || strings.ContainsFunc(who, unicode.IsControl) {
-			return usagef("%q is no subject: one line of at most %d bytes", who, subjectMax)
+		if !access.IsSubject(latch.Subject(who)) {
+			return usagef("%q is no subject: one line of at most 255 characters of ASCII", who)
 		}
 	}
 	return v.check()

@@ -197,7 +197,7 @@ access test:
 
 session list:
 
-  sessions     {id, subject, issuer, name, email, groups, groupsCut, since, until, source} each, the newest first
+  sessions     {id, subject, issuer, name, email, groups, groupsCut, groupsClaim, since, until, source} each, the newest first
   now          when this was written
 
 access blocked:

@@ -4,6 +4,7 @@ package access
 
 import (
 	"context"
+	"regexp"
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/latch"
@@ -20,6 +21,16 @@ type Identity struct {
 	Session string
 }
 
+const subjectMax = 255
+
+var subjectForm = regexp.MustCompile(`^[!-~]+$`)
+
+// IsSubject says whether text can identify a person: at most 255 characters of ASCII (OpenID Connect Core 1.0 section 2,
+// "sub"), none of them a space or a control character: two subjects that look alike are the same.
+func IsSubject(s latch.Subject) bool {
+	return len(s) <= subjectMax && subjectForm.MatchString(string(s))
+}
+
 // Session is a signed-in browser. The cookie holds a random value; only its hash is stored.
 type Session struct {
 	ID        string        `json:"id"` // SHA-256 of the cookie's value, in hexadecimal
@@ -29,9 +40,11 @@ type Session struct {
 	Email     string        `json:"email,omitempty"`
 	Groups    []string      `json:"groups,omitempty"`
 	GroupsCut bool          `json:"groupsCut,omitempty"`
-	Since     time.Time     `json:"since"`
-	Until     time.Time     `json:"until"`
-	Source    string        `json:"source,omitempty"` // client address at the sign-in, as the trusted hop gave it
+	// GroupsClaim is where the groups were looked for; empty: nowhere.
+	GroupsClaim string    `json:"groupsClaim,omitempty"`
+	Since       time.Time `json:"since"`
+	Until       time.Time `json:"until"`
+	Source      string    `json:"source,omitempty"` // client address at the sign-in, as the trusted hop gave it
 }
 
 // Block keeps a person out on every front from their next request on, whatever the rules say.

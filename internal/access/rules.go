@@ -71,16 +71,14 @@ func (f *Fault) Error() string { return f.Path + ": " + f.What }
 
 const (
 	rulesMax   = 200 // rules; a decision looks at each
-	subjectMax = 255 // bytes of a subject (OpenID Connect Core 1.0 section 2)
 	groupMax   = 256 // bytes of a group
 	contactMax = 200 // characters of a contact
 )
 
 var (
-	labelForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	subjectForm = regexp.MustCompile(`^[!-~]+$`)
-	sidForm     = regexp.MustCompile(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`) // MS-DTYP 2.4.2.1
-	sidLike     = regexp.MustCompile(`(?i)(^|//)S-\d+-`)
+	labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	sidForm   = regexp.MustCompile(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`) // MS-DTYP 2.4.2.1
+	sidLike   = regexp.MustCompile(`(?i)(^|//)S-\d+-`)
 )
 
 // New checks c, which it keeps. The faults, all of them at once, are *Fault.
@@ -157,7 +155,7 @@ func (k *check) people() {
 		switch {
 		case s == "":
 			k.fault(path, "is missing: write the person's stable subject, which the audit shows; an e-mail address is none")
-		case len(s) > subjectMax || !subjectForm.MatchString(string(s)):
+		case !IsSubject(s):
 			k.fault(path, "%q is not a subject: letters, digits and signs of ASCII, at most %d, with no space", string(s), subjectMax)
 		case of[s] != "":
 			k.fault(path, "%s is the same person as %s", label, of[s])

@@ -509,3 +509,36 @@ func TestTheLogHasWhatTheAuditCouldNotTake(t *testing.T) {
 		w.start()
 	})
 }
+
+// TestAnOrderToCloseStands though AWS does not answer when it is given, and another order takes its place before it does.
+func TestAnOrderToCloseStands(t *testing.T) {
+	for name, then := range map[string]func(*world) error{
+		"a pause": func(w *world) error {
+			_, err := w.keeper.Pause(w.Context(), office, latch.Request{Who: lee, For: time.Hour, Why: "works"})
+			return err
+		},
+		"a release": func(w *world) error {
+			_, err := w.keeper.Release(w.Context(), office, latch.Request{Who: lee})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.open(kim, 2*time.Hour)
+				w.ready()
+				w.vpn.Fail = func(string) error { return latch.ErrUnavailable }
+				if _, err := w.keeper.Close(w.Context(), office, latch.Request{Who: lee, For: time.Hour}); err != nil {
+					t.Fatal(err)
+				}
+				if err := then(w); err != nil {
+					t.Fatal(err)
+				}
+				w.vpn.Fail = nil
+				time.Sleep(10 * time.Minute)
+				if on := w.held(); len(on) > 0 || len(w.record().Leases) > 0 {
+					t.Errorf("%v is on, and everybody was told that it ends: %+v", on, w.record().Leases)
+				}
+			})
+		})
+	}
+}

@@ -309,3 +309,30 @@ func TestARefusedSwitchOfAProcessThatDied(t *testing.T) {
 		}
 	})
 }
+
+// TestASwitchThatComesTooLate is made while its association has ended, by a process that was slow: it goes again.
+func TestASwitchThatComesTooLate(t *testing.T) {
+	var slow atomic.Bool
+	inWorld(t, func(w *world) {
+		w.switches.Fail = func(call string) error {
+			if call == "Arm" && slow.Swap(false) {
+				time.Sleep(15 * time.Minute)
+			}
+			return nil
+		}
+	}, func(w *world) {
+		time.Sleep(10 * time.Second)
+		slow.Store(true)
+		var opening sync.WaitGroup
+		opening.Go(func() { w.open(kim, 2*time.Hour) })
+		time.Sleep(7 * time.Minute)
+		if _, err := w.keeper.Done(w.Context(), office, latch.Request{Who: kim}); err != nil {
+			t.Fatal(err)
+		}
+		opening.Wait()
+		time.Sleep(3 * time.Minute)
+		if on, armed := w.held(), w.switches.Armed(); len(on) > 0 || len(armed) > 0 {
+			t.Errorf("%v is on, and %v are armed", on, armed)
+		}
+	})
+}

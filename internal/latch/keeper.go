@@ -645,9 +645,18 @@ func (k *Keeper) Close(ctx context.Context, id EndpointID, q Request) (View, err
 	r, err := k.amend(ctx, id, func(r *Record) error {
 		now := time.Now()
 		r.Hold = &Hold{By: q.Who.Subject, Name: q.Who.Name, Why: q.Why, Since: now, Until: now.Add(q.For)}
-		// Those of break-glass would outlive an order that is there already, as this one is when the next look comes. The
-		// others lapse with that look.
-		r.Leases = slices.DeleteFunc(r.Leases, func(l Lease) bool { return l.BreakGlass })
+		// The decision is saved with the order, so that no other order or its end undoes it before the next look.
+		note := func(action, before, after string) {
+			r.note(Entry{At: now, ID: rand.Text(), Endpoint: id, Action: action, Code: ClosingHeld, Why: string(ClosingHeld), Before: before, After: after})
+		}
+		if n := len(r.Live(now)); n > 0 {
+			note("lease.lapse", fmt.Sprint(n), "0")
+		}
+		r.Leases = nil
+		if o := r.Opening; o != nil && o.ClosingFor == "" {
+			o.ClosingFor = ClosingHeld
+			note("close", "", "")
+		}
 		return nil
 	})
 	if err != nil {
@@ -1148,6 +1157,8 @@ func (t *turn) armed(ctx context.Context, id AssociationID) error {
 		if kept, ok := r.Opening.of(id); ok {
 			kept.Armed = true
 			r.Opening.Associations[id] = kept
+		} else if slices.Contains(r.Ended, id) && !slices.Contains(r.Disarm, id) {
+			r.Disarm = append(r.Disarm, id) // it ended while the switch was made, and whoever ended it has looked for one already
 		}
 	})
 }

@@ -168,7 +168,7 @@ func (h *watch) leasesKept(before, after latch.Record, now time.Time, closes boo
 		kept, there := after.LeaseOf(l.Subject)
 		switch {
 		case there && !kept.Until.Before(until):
-		case !there && l.BreakGlass && newOrder(before, after):
+		case !there && newOrder(before, after):
 		case !there && !h.glass(before, now) && (ordered(after, now.Add(-h.slip)) || h.hoursEnd()):
 		case !there && h.policy.Observe && o != nil && o.Would != "":
 		case !there && closes && (o.ClosingFor == latch.ClosingUnused || o.ClosingFor == latch.ClosingSwitch):
@@ -226,7 +226,8 @@ func (h *watch) mayClose(before, after latch.Record, now time.Time) {
 	case latch.ClosingHours:
 		ok = h.hoursEnd() && !h.glass(before, now)
 	case latch.ClosingHeld:
-		ok = (ordered(after, now.Add(-h.slip)) || ordered(before, now.Add(-h.slip))) && !h.glass(before, now)
+		// An order ends what break-glass there is in the save that brings it.
+		ok = (ordered(after, now.Add(-h.slip)) || ordered(before, now.Add(-h.slip))) && (newOrder(before, after) || !h.glass(before, now))
 	case latch.ClosingOutside:
 		ok = !h.calm(3*time.Minute) || !now.Before(o.End)
 	case latch.ClosingByHand:

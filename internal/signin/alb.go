@@ -27,8 +27,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/nightlatch/nightlatch/internal/access"
 	"github.com/nightlatch/nightlatch/internal/latch"
@@ -55,8 +53,6 @@ const (
 	// maxAhead: tokens live for one to two minutes where they were measured, and AWS documents no figure. One that is
 	// valid for much longer is not what a load balancer mints.
 	maxAhead = 10 * time.Minute
-	// maxSubject bounds what is used as a key in the store and the audit; Cognito's are UUIDs.
-	maxSubject = 256
 )
 
 // ALBConfig says whose tokens are good. Every field is required but GroupsClaim.
@@ -235,12 +231,10 @@ func (a *ALB) identity(p claims, now time.Time) (access.Identity, error) {
 	return who, nil
 }
 
-// usable says whether an issuer's word for somebody identifies them here. What was no text comes out of the decoder with
-// U+FFFD in it, and two different ones could so become the same. An operator at a command line is known by an ARN, and what
+// usable says whether an issuer's word for somebody identifies them here. An operator at a command line is known by an ARN, and what
 // was opened by hand is nobody's: an issuer that gave out such subjects would make people their equals.
 func usable(sub string) bool {
-	return sub != "" && len(sub) <= maxSubject && !strings.ContainsFunc(sub, unicode.IsControl) && !strings.ContainsRune(sub, utf8.RuneError) &&
-		!strings.HasPrefix(sub, "arn:") && latch.Subject(sub) != latch.ByHandSubject
+	return access.IsSubject(latch.Subject(sub)) && !strings.HasPrefix(sub, "arn:") && latch.Subject(sub) != latch.ByHandSubject
 }
 
 // claims is a JSON object whose names are matched exactly; encoding/json's structs would match them in any case.

@@ -192,6 +192,11 @@ func (o *OIDC) Finish(w http.ResponseWriter, r *http.Request) (next string, err 
 	}
 	// Whoever knew the browser's cookie until now, or planted it, knows nothing of the new session.
 	for _, old := range sessionsOf(r) {
+		if s, err := o.c.Store.Session(ctx, old); err == nil {
+			if err := o.c.Append(ctx, o.entry(r, s, "session.end")); err != nil {
+				return "", fmt.Errorf("end the session before: %w", err)
+			}
+		}
 		if err := o.c.Store.EndSession(ctx, old); err != nil {
 			return "", fmt.Errorf("end the session before: %w", err)
 		}
@@ -222,7 +227,7 @@ func (o *OIDC) Authenticate(r *http.Request) (access.Identity, error) {
 	}
 	// The configuration may have become stricter since, or speak of another issuer.
 	now := time.Now()
-	if s.ID != id || s.Subject == "" || s.Issuer != o.c.Issuer || !now.Before(s.Until) || !now.Before(s.Since.Add(o.c.Session)) {
+	if s.ID != id || s.Subject == "" || s.Issuer != o.c.Issuer || !now.Before(s.Until) || !now.Before(s.Since.Add(o.c.Session)) || s.GroupsClaim != o.c.GroupsClaim {
 		return access.Identity{}, ErrNoSession
 	}
 	return access.Identity{Principal: latch.Principal{Subject: s.Subject, Issuer: s.Issuer, Name: s.Name, Email: s.Email},
@@ -286,7 +291,7 @@ func (o *OIDC) session(c claims, value, source string) (access.Session, error) {
 	}
 	now := time.Now().UTC().Round(0)
 	s := access.Session{ID: sessionID(value), Subject: latch.Subject(sub), Issuer: o.c.Issuer, Email: display(c.text("email")),
-		Since: now, Until: now.Add(o.c.Session), Source: source}
+		GroupsClaim: o.c.GroupsClaim, Since: now, Until: now.Add(o.c.Session), Source: source}
 	for _, name := range []string{c.text("name"), c.text("given_name") + " " + c.text("family_name"), c.text("email"), c.text("preferred_username"), c.text("cognito:username")} {
 		if s.Name = display(strings.TrimSpace(name)); s.Name != "" {
 			break
@@ -297,13 +302,19 @@ func (o *OIDC) session(c claims, value, source string) (access.Session, error) {
 	}
 	s.Groups, s.GroupsCut = ParseGroups(c[o.c.GroupsClaim])
 	// Too many for the token: it names a place to ask instead (Core section 5.6.2; "groups overage claim", Microsoft Entra).
-	var elsewhere map[string]json.RawMessage
-	if json.Unmarshal(c["_claim_names"], &elsewhere) == nil {
-		if _, ok := elsewhere[o.c.GroupsClaim]; ok {
-			s.GroupsCut = true
-		}
-	}
+	s.GroupsCut = s.GroupsCut || c.elsewhere(o.c.GroupsClaim)
 	return s, nil
+}
+
+// elsewhere: the issuer names another place where the claim can be asked for (OpenID Connect Core 1.0 section 5.6.2), as
+// Microsoft's does for the groups of somebody who is in too many.
+func (c claims) elsewhere(claim string) bool {
+	var names map[string]json.RawMessage
+	if json.Unmarshal(c["_claim_names"], &names) != nil {
+		return false
+	}
+	_, ok := names[claim]
+	return ok
 }
 
 func (o *OIDC) entry(r *http.Request, s access.Session, action string) latch.Entry {

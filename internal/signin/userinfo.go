@@ -18,7 +18,7 @@ var called = []string{"name", "given_name", "family_name", "email", "preferred_u
 // issuers that put it into the ID token as well are not asked. Who somebody is, is the ID token's to say alone.
 func (o *OIDC) about(ctx context.Context, i *issuer, token *oauth2.Token, c claims) error {
 	has := func(name string) bool { _, ok := c[name]; return ok }
-	groups := o.c.GroupsClaim == "" || has(o.c.GroupsClaim) || has("_claim_names")
+	groups := o.c.GroupsClaim == "" || has(o.c.GroupsClaim) || c.elsewhere(o.c.GroupsClaim)
 	if groups && slices.ContainsFunc(called, has) || i.provider.UserInfoEndpoint() == "" {
 		return nil
 	}

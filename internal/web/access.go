@@ -115,7 +115,9 @@ func (h *handler) blocked(r *http.Request) error {
 		if err := h.spend(r); err != nil {
 			return err
 		}
-		verb = path.Base(r.URL.Path)
+		if verb = path.Base(r.URL.Path); strings.HasPrefix(r.URL.Path, "/admin/") {
+			verb = deeds[verb].audit
+		}
 	}
 	d := access.Decision{Code: access.DeniedBlocked, From: b.Until, Contact: h.may(r, nil, access.See).Contact}
 	if strings.HasPrefix(r.URL.Path, "/api/") && verb == "" {

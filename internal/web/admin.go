@@ -37,7 +37,6 @@ const (
 	refusalsRead = 200
 	refusalsShow = 20
 	orderMax     = 24 * time.Hour // as long as the Keeper takes an order to last
-	subjectMax   = 255            // OpenID Connect Core 1.0 section 2, "sub"
 )
 
 // orderLengths are how long an administrator may pause or close.
@@ -135,7 +134,7 @@ func (h *handler) adminPost(verb string, d deed) func(http.ResponseWriter, *http
 		}
 		whose := latch.Subject(r.PostForm.Get("whose"))
 		switch {
-		case d.whose && (whose == "" || len(whose) > subjectMax):
+		case d.whose && !access.IsSubject(whose):
 			return &inputError{errInput, tWhose, nil}
 		case d.whose && whose == p.Subject:
 			return latch.ErrOwn

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,10 +93,29 @@ func (h *handler) onlyGET(next http.HandlerFunc) http.HandlerFunc {
 
 func (h *handler) beginSignIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
+	opens := func(e Endpoint) bool { return e.Policy.OnVisit == latch.VisitOpens }
+	if slices.ContainsFunc(h.c.Endpoints, opens) && !h.byPerson(r) {
+		// Another site sent the browser here. It comes back from the issuer's page as somebody does who has just signed
+		// in, and must not count down for that.
+		next = looking(next)
+	}
 	if err := h.c.SignIn.Begin(w, r, next); err != nil {
 		visitOf(r).back = signInAt(next)
 		h.fail(w, r, err)
 	}
+}
+
+// looking is a path of ours, as one that only looks.
+func looking(next string) string {
+	u, err := url.Parse(next)
+	if err != nil || u.Query().Has("look") {
+		return next
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += "look"
+	return localPath(u.String())
 }
 
 func (h *handler) finishSignIn(w http.ResponseWriter, r *http.Request) {

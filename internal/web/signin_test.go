@@ -302,3 +302,23 @@ func TestIntent(t *testing.T) {
 		})
 	}
 }
+
+// TestAnotherSiteBeginsASignIn where a visit opens: it leads back to a page that only looks.
+func TestAnotherSiteBeginsASignIn(t *testing.T) {
+	for name, tt := range map[string]struct {
+		header []string
+		next   string
+	}{
+		"somebody's own visit":                 {[]string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-User: ?1"}, "/endpoints/seoul"},
+		"another site's script":                {[]string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site", "Referer: https://evil.example/"}, "/endpoints/seoul?look"},
+		"a browser that does not say who asks": {nil, "/endpoints/seoul?look"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &fakeSignIn{}
+			h := newHandler(t, &fake{view: off}, oidc(s), func(c *Config) { c.Endpoints[0].Policy.OnVisit = latch.VisitOpens })
+			if send(h, "GET", signInAt("/endpoints/seoul"), "", tt.header...); s.next != tt.next {
+				t.Errorf("leads back to %q, want %q", s.next, tt.next)
+			}
+		})
+	}
+}

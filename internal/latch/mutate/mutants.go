@@ -211,8 +211,15 @@ var mutants = []mutant{
 		return ""
 `, ``},
 	{"a new order does not end a break-glass", keeper,
-		`		r.Leases = slices.DeleteFunc(r.Leases, func(l Lease) bool { return l.BreakGlass })
-`, ``},
+		`		r.Leases = nil
+		if o := r.Opening; o != nil && o.ClosingFor == "" {
+			o.ClosingFor = ClosingHeld`, `		if o := r.Opening; o != nil && o.ClosingFor == "" && r.glass(now).IsZero() {
+			o.ClosingFor = ClosingHeld`},
+	{"another order undoes an order to close that has not begun", keeper,
+		`			o.ClosingFor = ClosingHeld
+			note("close", "", "")
+`, `			note("close", "", "")
+`},
 	{"a break-glass takes the order away for everybody", keeper,
 		`		} else if !q.BreakGlass {
 			return &HeldError{*h}
