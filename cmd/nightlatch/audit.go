@@ -289,7 +289,7 @@ func (x *export) end() error {
 }
 
 // divided is where a spreadsheet that divides cells by other signs would see a formula begin.
-var divided = regexp.MustCompile(`([;\t|]\s*)([=+\-@＝＋－＠])`)
+var divided = regexp.MustCompile(`([^;\t|][;\t|]\s*)([=+\-@＝＋－＠])`)
 
 // defused keeps a spreadsheet from running a cell that somebody wrote ("CSV Injection", OWASP).
 func defused(cell string) string {

@@ -29,7 +29,7 @@ import (
 func TestDefused(t *testing.T) {
 	for cell, want := range map[string]string{
 		"": "", "work": "work", "=1+1": "'=1+1", "+49 30": "'+49 30", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "\n=1": "'\n=1",
-		"＝1": "'＝1", "1=1": "1=1", "it's": "it's",
+		"＝1": "'＝1", "1=1": "1=1", "it's": "it's", "x;=1+1": "x;'=1+1", "x; +1": "x; '+1", "a|b": "a|b",
 	} {
 		if got := defused(cell); got != want {
 			t.Errorf("%q: got %q, want %q", cell, got, want)
