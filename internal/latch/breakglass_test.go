@@ -523,17 +523,26 @@ func TestAnOrderToCloseStands(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
+			var down atomic.Bool
+			silent := func(w *world) {
+				w.vpn.Fail = func(string) error {
+					if down.Load() {
+						return latch.ErrUnavailable
+					}
+					return nil
+				}
+			}
+			inWorld(t, silent, func(w *world) {
 				w.open(kim, 2*time.Hour)
 				w.ready()
-				w.vpn.Fail = func(string) error { return latch.ErrUnavailable }
+				down.Store(true)
 				if _, err := w.keeper.Close(w.Context(), office, latch.Request{Who: lee, For: time.Hour}); err != nil {
 					t.Fatal(err)
 				}
 				if err := then(w); err != nil {
 					t.Fatal(err)
 				}
-				w.vpn.Fail = nil
+				down.Store(false)
 				time.Sleep(10 * time.Minute)
 				if on := w.held(); len(on) > 0 || len(w.record().Leases) > 0 {
 					t.Errorf("%v is on, and everybody was told that it ends: %+v", on, w.record().Leases)
