@@ -114,7 +114,7 @@ func exactlyOnePerson(c *cobra.Command, args []string) error {
 func (v *verb) checkPerson(args []string) error {
 	for _, who := range args {
 		if !access.IsSubject(latch.Subject(who)) {
-			return usagef("%q is no subject: one line of at most 255 characters of ASCII", who)
+			return usagef("%q is no subject: at most 255 letters, digits and signs of ASCII, with no space", who)
 		}
 	}
 	return v.check()
