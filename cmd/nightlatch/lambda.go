@@ -48,8 +48,11 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w: put nightlatch.yaml beside bootstrap, or its path into NIGHTLATCH_CONFIG", err)
 	}
-	c, err := config.Parse(path, raw)
+	c, err := config.Parse(path, raw, env)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.Complete(); err != nil {
 		return nil, err
 	}
 	client, err := httpClient(env)
@@ -70,6 +73,9 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	}
 	switch h := env("_HANDLER"); h {
 	case handlerFront:
+		if c.SignInPending {
+			return pending(c.Deploy.Front, log), nil
+		}
 		people, err := store.New(store.Config{AWS: cfg, Table: c.Table, KeepAudit: c.KeepAudit})
 		if err != nil {
 			return nil, err
@@ -151,8 +157,22 @@ func newFront(c *config.Config, keeper *latch.Keeper, people *store.Store, clien
 	if err != nil {
 		return nil, err
 	}
-	pages.Authenticate, pages.SignInOrigins, pages.LogoutURL = alb.Authenticate, c.ALB.SignInOrigins, c.ALB.LogoutURL
+	pages.Authenticate, pages.SignInOrigins, pages.LogoutURL, pages.SessionCookie = alb.Authenticate, c.ALB.SignInOrigins, c.ALB.LogoutURL, c.ALB.SessionCookie
 	return web.New(pages)
+}
+
+// pending answers everybody alike until there is an identity provider: the front is up and nobody can sign in. Behind a
+// load balancer it is not even reached, whose own rule says the same.
+func pending(front string, log *slog.Logger) func(context.Context, json.RawMessage) (any, error) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Retry-After", "300")
+		http.Error(w, "Nightlatch is not finished yet: sign-in has no identity provider. Whoever deploys it goes on with: nightlatch deploy apply --saml-metadata URL", http.StatusServiceUnavailable)
+	})
+	if front == config.FrontHTTPAPI {
+		return lambdahost.HTTPAPI(h, log)
+	}
+	return lambdahost.ALB(h, log)
 }
 
 // originOf is the scheme and host of an address that was checked.

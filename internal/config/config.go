@@ -42,6 +42,13 @@ type Config struct {
 	// KeepAudit is how long audit entries are kept; 0 is for ever.
 	KeepAudit time.Duration
 	Endpoints []Endpoint
+	// Deploy is the deployment's section; nil where AWS's pieces are made by other means.
+	Deploy *Deploy
+	// SignInPending: the front is up, and nobody can sign in yet, because the identity provider is not known.
+	SignInPending bool
+
+	ownIssuer bool
+	missing   []string // keys that the deployment will tell
 }
 
 // Notify is a webhook's format, its messages' language, and the address of the page that they lead to. The webhook's own
@@ -57,6 +64,8 @@ type ALB struct {
 	SignInOrigins []string
 	// GroupsClaim is the claim of the load balancer's token that holds a person's groups.
 	GroupsClaim string
+	// SessionCookie is the name of the load balancer's cookies, without the number behind it.
+	SessionCookie string
 }
 
 // OIDC is the front that signs people in itself, at an OpenID Connect issuer. The client's secret stands in the environment.
@@ -96,21 +105,23 @@ type Endpoint struct {
 // The types below are the file's shape; their names are what the YAML decoder's messages mention.
 
 type file struct {
-	Region    string       `yaml:"region"`
-	Table     string       `yaml:"table"`
-	Rehearsal bool         `yaml:"rehearsal"`
-	SignIn    signIn       `yaml:"signin"`
-	Deadman   deadman      `yaml:"deadman"`
-	Beat      beat         `yaml:"beat"`
-	Notify    *notify      `yaml:"notify"`
-	Audit     *audit       `yaml:"audit"`
-	Access    *accessRules `yaml:"access"`
-	Endpoints []endpoint   `yaml:"endpoints"`
+	Region    string         `yaml:"region"`
+	Table     string         `yaml:"table"`
+	Rehearsal bool           `yaml:"rehearsal"`
+	SignIn    signIn         `yaml:"signin"`
+	Deadman   deadman        `yaml:"deadman"`
+	Beat      beat           `yaml:"beat"`
+	Notify    *notify        `yaml:"notify"`
+	Audit     *audit         `yaml:"audit"`
+	Access    *accessRules   `yaml:"access"`
+	Endpoints []endpoint     `yaml:"endpoints"`
+	Deploy    *deploySection `yaml:"deploy"`
 }
 
 type signIn struct {
-	ALB  *alb  `yaml:"alb"`
-	OIDC *oidc `yaml:"oidc"`
+	ALB     *alb  `yaml:"alb"`
+	OIDC    *oidc `yaml:"oidc"`
+	Pending bool  `yaml:"pending"`
 }
 
 type oidc struct {
@@ -132,6 +143,7 @@ type alb struct {
 	LogoutURL     string   `yaml:"logout_url"`
 	SignInOrigins []string `yaml:"sign_in_origins"`
 	GroupsClaim   string   `yaml:"groups_claim"`
+	SessionCookie string   `yaml:"session_cookie"`
 }
 
 type deadman struct {
@@ -232,14 +244,25 @@ func (d *duration) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// Parse checks raw, which name is given to in messages. The error joins every fault that was found.
-func Parse(name string, raw []byte) (*Config, error) {
+// Parse checks raw, which name is given to in messages. Variables, of which the first that has a value counts, override
+// the file's keys as Variable names them. The error joins every fault that was found.
+func Parse(name string, raw []byte, variables ...func(string) string) (*Config, error) {
 	var f file
 	c, err := decode(name, raw, &f)
 	if err != nil {
 		return nil, err
 	}
+	c.override(&f, func(name string) string {
+		for _, v := range variables {
+			if text := v(name); text != "" {
+				return text
+			}
+		}
+		return ""
+	})
+	c.deployed = f.Deploy != nil
 	out := c.config(f)
+	out.missing = c.missing
 	return out, errors.Join(c.faults...)
 }
 
@@ -264,7 +287,7 @@ func decode(name string, raw []byte, into any) (*checker, error) {
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: has a second document after \"---\"; only one is read", name)
 	}
-	c := &checker{name: name}
+	c := &checker{name: name, told: map[string]bool{}}
 	c.lines, c.empty = lines(raw)
 	return c, nil
 }
@@ -280,7 +303,7 @@ func plain(e string) string {
 	}
 	var keys []string
 	for _, t := range []any{file{}, signIn{}, alb{}, oidc{}, deadman{}, beat{}, notify{}, audit{}, endpoint{}, typical{}, hours{}, window{}, route{}, lease{}, idle{},
-		accessRules{}, accessRule{}, accessHours{}, casesFile{}, accessCase{}} {
+		deploySection{}, loadBalancer{}, userPool{}, accessRules{}, accessRule{}, accessHours{}, casesFile{}, accessCase{}} {
 		if rt := reflect.TypeOf(t); rt.Name() == m[3] {
 			for i := range rt.NumField() {
 				keys = append(keys, rt.Field(i).Tag.Get("yaml"))
@@ -351,14 +374,21 @@ func lines(raw []byte) (out map[string]int, empty []string) {
 }
 
 type checker struct {
-	name   string
-	lines  map[string]int
-	empty  []string
-	faults []error
+	name     string
+	lines    map[string]int
+	empty    []string
+	told     map[string]bool // paths that a variable has set
+	deployed bool            // there is a deploy section, and a stack that will tell what is missing
+	missing  []string
+	faults   []error
 }
 
 // fault reports what is wrong at a path; a path that is not in the file is reported at its nearest parent.
 func (c *checker) fault(path, format string, args ...any) {
+	if c.told[path] {
+		c.faults = append(c.faults, fmt.Errorf("%s, for %s: %s", Variable(path), path, fmt.Sprintf(format, args...)))
+		return
+	}
 	line := 1
 	for p := path; p != ""; {
 		if l, ok := c.lines[p]; ok {
@@ -380,6 +410,15 @@ func (c *checker) require(path, v string, form *regexp.Regexp, what string) {
 	}
 }
 
+// needed is require for what a deployment tells.
+func (c *checker) needed(path, v string, form *regexp.Regexp, what string) {
+	if v == "" && c.deployed {
+		c.missing = append(c.missing, path)
+		return
+	}
+	c.require(path, v, form, what)
+}
+
 var (
 	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
 	tableForm    = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
@@ -390,6 +429,7 @@ var (
 	wordForm     = regexp.MustCompile(`^\S+$`)
 	redirectForm = regexp.MustCompile(`^https://[^\s/?#@]+/oauth2/callback$`)
 	urlForm      = regexp.MustCompile(`^https://[^\s/]+/\S*$`)
+	cookieForm   = regexp.MustCompile(`^[\w-]{1,64}$`)
 	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
 	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`)
 	externalForm = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`) // AssumeRole's (STS API Reference)
@@ -409,19 +449,13 @@ const idleLeast = 15 * time.Minute
 func (c *checker) config(f file) *Config {
 	out := &Config{Region: f.Region, Table: f.Table, BeatFor: time.Duration(f.Beat.For)}
 	c.require("region", f.Region, regionForm, "an AWS Region, like eu-central-1")
-	c.require("table", f.Table, tableForm, "a DynamoDB table's name")
-	switch in := f.SignIn; {
-	case in.ALB == nil && in.OIDC == nil:
-		c.fault("signin", "is missing: name a load balancer that signs people in (alb), or an issuer at which Nightlatch does (oidc)")
-	case in.ALB != nil && in.OIDC != nil:
-		c.fault("signin", "names both alb and oidc: a function has one front")
-	case in.ALB != nil:
-		out.ALB = c.alb(*in.ALB)
-	default:
-		out.OIDC = c.oidc(*in.OIDC)
+	if f.Deploy != nil {
+		out.Deploy, out.ownIssuer = c.deploy(f), c.ownIssuer(f)
 	}
-	c.require("deadman.group", f.Deadman.Group, groupForm, "the schedule group's name")
-	c.require("deadman.role_arn", f.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
+	c.needed("table", f.Table, tableForm, "a DynamoDB table's name")
+	c.signIn(f, out)
+	c.needed("deadman.group", f.Deadman.Group, groupForm, "the schedule group's name")
+	c.needed("deadman.role_arn", f.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
 	if out.BeatFor == 0 {
 		out.BeatFor = 50 * time.Second
 	}
@@ -471,16 +505,55 @@ func (c *checker) config(f file) *Config {
 	return out
 }
 
+func (c *checker) signIn(f file, out *Config) {
+	in := f.SignIn
+	if in.Pending {
+		if out.SignInPending = true; !c.deployed {
+			c.fault("signin.pending", "is for a deployment that has no identity provider yet: leave it out")
+		}
+		return
+	}
+	if c.deployed {
+		switch {
+		case out.Deploy.Front == FrontALB && in.OIDC != nil:
+			c.fault("signin.oidc", "is for deploy.front: httpapi: behind a load balancer that signs people in write alb, or nothing")
+			return
+		case out.Deploy.Front == FrontHTTPAPI && in.ALB != nil:
+			c.fault("signin.alb", "is for deploy.front: alb: behind an HTTP API write oidc, or nothing")
+			return
+		case out.Deploy.Front == FrontALB && in.ALB == nil:
+			in.ALB = &alb{}
+		case out.Deploy.Front == FrontHTTPAPI && in.OIDC == nil:
+			in.OIDC = &oidc{}
+		}
+	}
+	switch {
+	case in.ALB == nil && in.OIDC == nil:
+		c.fault("signin", "is missing: name a load balancer that signs people in (alb), or an issuer at which Nightlatch does (oidc)")
+	case in.ALB != nil && in.OIDC != nil:
+		c.fault("signin", "names both alb and oidc: a function has one front")
+	case in.ALB != nil:
+		out.ALB = c.alb(*in.ALB)
+	default:
+		out.OIDC = c.oidc(*in.OIDC)
+	}
+}
+
 func (c *checker) alb(a alb) *ALB {
-	c.require("signin.alb.arn", a.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
-	c.require("signin.alb.client_id", a.ClientID, clientForm, "the Cognito app client's id")
-	c.require("signin.alb.issuer", a.Issuer, issuerForm, "the user pool's issuer, https://cognito-idp.REGION.amazonaws.com/POOL")
-	c.require("signin.alb.logout_url", a.LogoutURL, urlForm, "an https URL, https://DOMAIN/logout?client_id=…&logout_uri=…, which ends the user pool's session")
+	c.needed("signin.alb.arn", a.ARN, albForm, "the load balancer's full ARN, arn:aws:elasticloadbalancing:…:loadbalancer/app/…")
+	c.needed("signin.alb.client_id", a.ClientID, clientForm, "the Cognito app client's id")
+	c.needed("signin.alb.issuer", a.Issuer, issuerForm, "the user pool's issuer, https://cognito-idp.REGION.amazonaws.com/POOL")
+	c.needed("signin.alb.logout_url", a.LogoutURL, urlForm, "an https URL, https://DOMAIN/logout?client_id=…&logout_uri=…, which ends the user pool's session")
 	c.origins("signin.alb.sign_in_origins", a.SignInOrigins)
 	claim := cmp.Or(a.GroupsClaim, defaultGroupsClaim)
 	c.groupsClaim("signin.alb.groups_claim", claim)
-	return &ALB{a.ARN, a.ClientID, a.Issuer, a.LogoutURL, a.SignInOrigins, claim}
+	cookie := cmp.Or(a.SessionCookie, defaultSessionCookie)
+	c.require("signin.alb.session_cookie", cookie, cookieForm, "the name of the load balancer's cookies, without the number behind it")
+	return &ALB{a.ARN, a.ClientID, a.Issuer, a.LogoutURL, a.SignInOrigins, claim, cookie}
 }
+
+// defaultSessionCookie is the load balancer's own default ("Authenticate users using an Application Load Balancer").
+const defaultSessionCookie = "AWSELBAuthSessionCookie"
 
 const (
 	callbackPath = "/oauth2/callback"
@@ -494,9 +567,9 @@ var ownParams = []string{"client_id", "redirect_uri", "response_type", "response
 
 func (c *checker) oidc(o oidc) *OIDC {
 	out := &OIDC{o.Issuer, o.ClientID, o.RedirectURL, o.LogoutURL, o.Scopes, o.AuthorizeParams, o.GroupsClaim, cmp.Or(time.Duration(o.Session), sessionDefault), o.SignInOrigins}
-	c.require("signin.oidc.issuer", o.Issuer, oidcForm, "the issuer, https://…, exactly as in the tokens that it signs")
-	c.require("signin.oidc.client_id", o.ClientID, wordForm, "the client's id at the issuer")
-	c.require("signin.oidc.redirect_url", o.RedirectURL, redirectForm, "the page's host with "+callbackPath+", https://vpn.example.com"+callbackPath+", as it is registered at the issuer")
+	c.needed("signin.oidc.issuer", o.Issuer, oidcForm, "the issuer, https://…, exactly as in the tokens that it signs")
+	c.needed("signin.oidc.client_id", o.ClientID, wordForm, "the client's id at the issuer")
+	c.needed("signin.oidc.redirect_url", o.RedirectURL, redirectForm, "the page's host with "+callbackPath+", https://vpn.example.com"+callbackPath+", as it is registered at the issuer")
 	if o.LogoutURL != "" {
 		c.require("signin.oidc.logout_url", o.LogoutURL, urlForm, "an https URL, which ends the issuer's session")
 	} else if strings.HasPrefix(o.Issuer, "https://cognito-idp.") {

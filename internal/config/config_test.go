@@ -268,6 +268,8 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(good + spokes))
 	f.Add([]byte(good + rules))
 	f.Add([]byte(withOIDC("    session: 8h\n")))
+	f.Add([]byte(balanced))
+	f.Add([]byte(gateway))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		c, err := config.Parse("fuzz.yaml", raw)
 		if err != nil {

@@ -155,7 +155,7 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 		}
 	} else {
 		for i := range sessionShards {
-			expire(w, sessionCookie+"-"+string(rune('0'+i)))
+			expire(w, h.c.SessionCookie+"-"+string(rune('0'+i)))
 		}
 	}
 	http.Redirect(w, r, to, http.StatusSeeOther)

@@ -79,8 +79,11 @@ type Config struct {
 	// LogoutURL ends the session of the user pool: https://<domain>/logout?client_id=…&logout_uri=…. A SignIn knows its own,
 	// whose origin then belongs to SignInOrigins.
 	LogoutURL string
-	RequestID func(context.Context) string
-	Log       *slog.Logger
+	// SessionCookie is the name of the load balancer's cookies, without the number behind it, which a sign-out expires.
+	// It is empty with a SignIn.
+	SessionCookie string
+	RequestID     func(context.Context) string
+	Log           *slog.Logger
 }
 
 const (
@@ -96,9 +99,8 @@ const (
 	// formCookie holds the token that each form repeats. The prefix keeps other hosts of the domain from planting one
 	// (RFC 6265bis, cookie name prefixes).
 	formCookie = "__Host-nightlatch-form"
-	// sessionCookie is the load balancer's default name; a session is split over at most four cookies ("Authenticate
-	// users using an Application Load Balancer", 16 KB in shards of 4 KB).
-	sessionCookie = "AWSELBAuthSessionCookie"
+	// A load balancer's session is split over at most four cookies ("Authenticate users using an Application Load
+	// Balancer", 16 KB in shards of 4 KB).
 	sessionShards = 4
 )
 
@@ -148,6 +150,7 @@ func New(c Config) (http.Handler, error) {
 		}
 		h.endpoints[e.Name] = e
 	}
+	fault(c.SignIn != nil || c.SessionCookie != "", "session_cookie: name the load balancer's cookies")
 	origins := slices.Clone(c.SignInOrigins)
 	if c.SignIn == nil || c.LogoutURL != "" {
 		fault(isHTTPS(c.LogoutURL), "logout_url: %q is not an https address", c.LogoutURL)

@@ -89,6 +89,7 @@ func testConfig(t testing.TB, k Keeper) Config {
 		Endpoints: []Endpoint{{Name: "seoul", ID: "cvpn-endpoint-0aa", Title: "서울 VPN", Location: seoul(t), Policy: latch.DefaultPolicy(),
 			SelfServiceURL: "https://self-service.clientvpn.amazonaws.com/endpoints/cvpn-endpoint-0aa"}},
 		SignInOrigins: []string{"https://cognito.localhost:8444", "https://identity-center.localhost:8445"},
+		SessionCookie: "AWSELBAuthSessionCookie",
 		LogoutURL:     "https://cognito.localhost:8444/logout?client_id=abc&logout_uri=https%3A%2F%2Fvpn.localhost%3A8443%2Fbye",
 		RequestID:     func(context.Context) string { return "REQ-1" },
 		Log:           slog.New(slog.DiscardHandler),
@@ -509,7 +510,7 @@ func TestSignOut(t *testing.T) {
 	for name, header := range map[string][]string{
 		"another site": {"Sec-Fetch-Site: cross-site"}, "no cookie": {"Cookie:"},
 	} {
-		if w := send(h, "POST", "/sign-out", fields(), header...); w.Code != 403 || strings.Contains(fmt.Sprint(w.Header()["Set-Cookie"]), sessionCookie) {
+		if w := send(h, "POST", "/sign-out", fields(), header...); w.Code != 403 || strings.Contains(fmt.Sprint(w.Header()["Set-Cookie"]), "AWSELBAuthSessionCookie") {
 			t.Errorf("%s: got %d, want 403 and nobody signed out", name, w.Code)
 		}
 	}
@@ -765,6 +766,7 @@ func TestConfigurationFaults(t *testing.T) {
 		"lease.choices":           func(c *Config) { c.Endpoints[0].Policy.LeaseChoices = nil },
 		"self_service_url":        func(c *Config) { c.Endpoints[0].SelfServiceURL = "javascript:alert(1)" },
 		"logout_url":              func(c *Config) { c.LogoutURL = "" },
+		"session_cookie":          func(c *Config) { c.SessionCookie = "" },
 		"sign_in_origins: \"http": func(c *Config) { c.SignInOrigins = []string{"https://a.example/path"} },
 		"sign_in_origins: \"*":    func(c *Config) { c.SignInOrigins = []string{"*"} },
 		"sign_in_origins":         func(c *Config) { c.SignInOrigins = []string{"https://a.example; script-src *"} },
