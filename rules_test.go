@@ -60,6 +60,8 @@ var imports = []struct {
 		"a text that does not tell itself, whoever has it"},
 	{"internal/config", "internal/access internal/latch", "",
 		"the file's words become the domain's policy; what is built from it is cmd's business"},
+	{"internal/deploy", "internal/config internal/latch", "",
+		"it renders what the configuration says; what the functions do with it is theirs"},
 	{"internal/web", "internal/access internal/latch internal/signin", "",
 		"pages and API see the keeper and the person, never AWS: a page that can call EC2 will, on a GET"},
 	{"internal/lambdahost", "", "",
@@ -84,7 +86,7 @@ var imports = []struct {
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
+	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/httpapi internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",

@@ -86,6 +86,7 @@ func (c *check) all(ctx context.Context, e2e bool, fuzz time.Duration) error {
 		return errors.Join(quiet(ctx, root, "go", "tool", "staticcheck", "./..."), quiet(ctx, root, "go", "tool", "staticcheck", "-tags", lambdaTags, "./cmd/..."))
 	})
 	c.step("govulncheck", func() error { return quiet(ctx, root, "go", "tool", "govulncheck", "./...") })
+	c.step("cfn-lint", func() error { return linted(ctx, root) })
 	args := []string{"test", "-json", "-shuffle=on"}
 	why := noRace(ctx, root)
 	if why == "" {
@@ -116,6 +117,18 @@ func (c *check) endToEnd(ctx context.Context, dir string) error {
 	r := c.tests(ctx, dir, "go test", false, "test", "-json", "-count=1", "-p=1", "-timeout=30m", "./...")
 	c.step("skips", func() error { return compareSkips(r.skips, string(list)) })
 	return nil
+}
+
+// linted has cfn-lint read every template that is kept as a golden file, at its most talkative: even hints are failures.
+func linted(ctx context.Context, root string) error {
+	if _, _, err := command(ctx, root, nil, "cfn-lint", "--version"); err != nil {
+		return fmt.Errorf("%w: cfn-lint is not installed: pip install cfn-lint", errNotRun)
+	}
+	templates, err := filepath.Glob(filepath.Join(root, "internal", "deploy", "testdata", "*.template.yaml"))
+	if err != nil || len(templates) == 0 {
+		return fmt.Errorf("no template to look at: %v", err)
+	}
+	return quiet(ctx, root, "cfn-lint", append([]string{"-c", "I", "--"}, templates...)...)
 }
 
 // errNotRun marks a check that this machine cannot run, which is no failure.

@@ -57,7 +57,7 @@ func TestVariablesOverrideTheFile(t *testing.T) {
 		"NIGHTLATCH_TABLE": "nightlatch-7", "NIGHTLATCH_DEADMAN_GROUP": "nightlatch", "NIGHTLATCH_DEADMAN_ROLE_ARN": "arn:aws:iam::111122223333:role/x/deadman",
 		"NIGHTLATCH_SIGNIN_OIDC_ISSUER": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_A", "NIGHTLATCH_SIGNIN_OIDC_CLIENT_ID": "4abc",
 		"NIGHTLATCH_SIGNIN_OIDC_REDIRECT_URL": "https://vpn.example.com/oauth2/callback", "NIGHTLATCH_SIGNIN_OIDC_LOGOUT_URL": "https://login.example.com/logout?client_id=4abc",
-		"NIGHTLATCH_SIGNIN_OIDC_SIGN_IN_ORIGINS": "https://a.example.com, https://b.example.com", "NIGHTLATCH_BEAT_FOR": "40s", "NIGHTLATCH_AUDIT_KEEP_DAYS": "7",
+		"NIGHTLATCH_SIGNIN_OIDC_SIGN_IN_ORIGINS": "https://a.example.com, https://b.example.com", "NIGHTLATCH_SIGNIN_OIDC_AUTHORIZE_PARAMS": "identity_provider=IdentityCenter, lang=ko", "NIGHTLATCH_BEAT_FOR": "40s", "NIGHTLATCH_AUDIT_KEEP_DAYS": "7",
 	}
 	file := strings.Replace(gateway, "deploy:", "table: hand-made\nsignin: {oidc: {session: 8h}}\ndeploy:", 1)
 	c, err := config.Parse("nightlatch.yaml", []byte(file), variables(nil), variables(env))
@@ -67,7 +67,7 @@ func TestVariablesOverrideTheFile(t *testing.T) {
 	if err := c.Complete(); err != nil {
 		t.Errorf("everything was told, and: %v", err)
 	}
-	if c.Table != "nightlatch-7" || c.OIDC.Session.Hours() != 8 || c.OIDC.ClientID != "4abc" || len(c.OIDC.SignInOrigins) != 2 || c.OIDC.SignInOrigins[1] != "https://b.example.com" ||
+	if c.Table != "nightlatch-7" || c.OIDC.Session.Hours() != 8 || c.OIDC.ClientID != "4abc" || len(c.OIDC.SignInOrigins) != 2 || c.OIDC.SignInOrigins[1] != "https://b.example.com" || c.OIDC.AuthorizeParams["identity_provider"] != "IdentityCenter" || c.OIDC.AuthorizeParams["lang"] != "ko" ||
 		c.BeatFor.Seconds() != 40 || c.KeepAudit.Hours() != 7*24 || c.Endpoints[0].Deadman.RoleARN != env["NIGHTLATCH_DEADMAN_ROLE_ARN"] || c.Issuer() {
 		t.Errorf("got %+v, %+v", c, c.OIDC)
 	}

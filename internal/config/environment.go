@@ -14,7 +14,8 @@ func Variable(path string) string {
 	return "NIGHTLATCH_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// override sets what variables say, over what the file says; lists are separated by commas.
+// override sets what variables say, over what the file says. Lists are separated by commas, and so are the pairs KEY=VALUE
+// of what has keys of its own.
 func (c *checker) override(f *file, variable func(string) string) {
 	c.walk(reflect.ValueOf(f).Elem(), "", variable)
 }
@@ -58,10 +59,16 @@ func (c *checker) assign(field reflect.Value, path string, variable func(string)
 		for part := range strings.SplitSeq(text, ",") {
 			node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.TrimSpace(part)})
 		}
+	case kind == reflect.TypeFor[map[string]string]():
+		node = &yaml.Node{Kind: yaml.MappingNode}
+		for part := range strings.SplitSeq(text, ",") {
+			k, v, _ := strings.Cut(part, "=")
+			node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.TrimSpace(k)}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.TrimSpace(v)})
+		}
 	case kind.Kind() == reflect.String:
 		node.Tag = "!!str"
-	case kind.Kind() == reflect.Slice || kind.Kind() == reflect.Map:
-		return false // endpoints, and what has keys of its own
+	case kind.Kind() == reflect.Slice:
+		return false // endpoints
 	}
 	if err := node.Decode(field.Addr().Interface()); err != nil {
 		c.faults = append(c.faults, fmt.Errorf("%s: %q is not what %s takes", name, text, path))

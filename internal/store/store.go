@@ -104,38 +104,6 @@ func New(c Config) (*Store, error) {
 	return &Store{client, c.Table, c.KeepAudit}, nil
 }
 
-// TableInput describes the table, billed by request.
-func (s *Store) TableInput() *dynamodb.CreateTableInput {
-	return &dynamodb.CreateTableInput{
-		TableName:   new(s.table),
-		BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{
-			{AttributeName: new("pk"), AttributeType: types.ScalarAttributeTypeS},
-			{AttributeName: new("sk"), AttributeType: types.ScalarAttributeTypeS},
-		},
-		KeySchema: []types.KeySchemaElement{
-			{AttributeName: new("pk"), KeyType: types.KeyTypeHash},
-			{AttributeName: new("sk"), KeyType: types.KeyTypeRange},
-		},
-	}
-}
-
-// Create makes the table and waits until it can be used. One that exists already is not an error. A deployment makes
-// the table by its template instead.
-func (s *Store) Create(ctx context.Context) error {
-	_, err := s.client.CreateTable(ctx, s.TableInput())
-	if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
-		return fmt.Errorf("create table %s: %w", s.table, service.Translate(err))
-	}
-	waiter := dynamodb.NewTableExistsWaiter(s.client, func(o *dynamodb.TableExistsWaiterOptions) {
-		o.MinDelay, o.MaxDelay = 100*time.Millisecond, 2*time.Second
-	})
-	if err := waiter.Wait(ctx, &dynamodb.DescribeTableInput{TableName: new(s.table)}, time.Minute); err != nil {
-		return fmt.Errorf("wait for table %s: %w", s.table, service.Translate(err))
-	}
-	return nil
-}
-
 // Load implements latch.Store. The read is strongly consistent: a wish that was answered is seen.
 func (s *Store) Load(ctx context.Context, id latch.EndpointID) (r latch.Record, err error) {
 	if err := s.get(ctx, id, "record", true, &r); err != nil {
