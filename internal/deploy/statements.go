@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,12 +22,29 @@ type Statement struct {
 // FunctionStatements are what the functions may do: the calls that their code makes, a test holds the two together, on what
 // the configuration names. Which calls take which resources is from the Service Authorization Reference.
 func FunctionStatements(c *config.Config) []Statement {
-	var endpoints, subnets, groups, switches, roles, passed []string
+	var own []config.Endpoint
+	var roles []string
 	for _, e := range c.Endpoints {
-		if e.RoleARN != "" {
+		if e.RoleARN == "" {
+			own = append(own, e)
+		} else {
 			add(&roles, e.RoleARN) // everything about the endpoint is done as that role
-			continue
 		}
+	}
+	out := append([]Statement{
+		{Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{"${FrontLogGroup.Arn}", "${BeatLogGroup.Arn}"}},
+		{Sid: "Table", Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"}, Resources: []string{"${Table.Arn}"}},
+	}, keeping(c, own)...)
+	if len(roles) > 0 {
+		out = append(out, Statement{Sid: "OtherAccounts", Actions: []string{"sts:AssumeRole"}, Resources: roles})
+	}
+	return out
+}
+
+// keeping is what keeping some endpoints of one account takes.
+func keeping(c *config.Config, these []config.Endpoint) []Statement {
+	var endpoints, subnets, groups, switches, passed []string
+	for _, e := range these {
 		add(&endpoints, ec2ARN(e.Region, "${AWS::AccountId}", "client-vpn-endpoint/"+string(e.ID)))
 		for _, s := range subnetsOf(e) {
 			// A subnet that is shared by another account has that account in its ARN.
@@ -40,46 +58,43 @@ func FunctionStatements(c *config.Config) []Statement {
 		}
 		add(&groups, ec2ARN(e.Region, "*", "vpc/*")) // the subnets decide the VPC, and the configuration does not name it
 		add(&switches, fmt.Sprintf("arn:${AWS::Partition}:scheduler:%s:${AWS::AccountId}:schedule/%s/nightlatch-cvpn-assoc-*", e.Region, switchGroup(c, e)))
-		if e.Deadman.RoleARN == "" {
-			add(&passed, "${DeadmanRole.Arn}")
-		} else {
-			add(&passed, e.Deadman.RoleARN)
-		}
+		add(&passed, cmp.Or(e.Deadman.RoleARN, "${DeadmanRole.Arn}"))
 	}
-	out := []Statement{
-		{Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{"${FrontLogGroup.Arn}", "${BeatLogGroup.Arn}"}},
-		{Sid: "Table", Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"}, Resources: []string{"${Table.Arn}"}},
+	if len(these) == 0 {
+		return nil
 	}
-	if len(endpoints) > 0 {
-		out = append(out,
-			Statement{Sid: "Look", Actions: []string{"ec2:DescribeClientVpnEndpoints"}, Resources: []string{"*"}}, // the one call that knows no resources
-			Statement{Sid: "Endpoints", Actions: []string{"ec2:DescribeClientVpnTargetNetworks", "ec2:DescribeClientVpnRoutes", "ec2:DescribeClientVpnConnections",
-				"ec2:AssociateClientVpnTargetNetwork", "ec2:DisassociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute", "ec2:ApplySecurityGroupsToClientVpnTargetNetwork"},
-				Resources: endpoints},
-			Statement{Sid: "Subnets", Actions: []string{"ec2:AssociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute"}, Resources: subnets},
-			Statement{Sid: "Groups", Actions: []string{"ec2:ApplySecurityGroupsToClientVpnTargetNetwork"}, Resources: groups},
-			Statement{Sid: "Switches", Actions: []string{"scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:DeleteSchedule"}, Resources: switches},
-			Statement{Sid: "PassRole", Actions: []string{"iam:PassRole"}, Resources: passed, Condition: map[string]map[string]string{"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}})
+	return []Statement{
+		{Sid: "Look", Actions: []string{"ec2:DescribeClientVpnEndpoints"}, Resources: []string{"*"}}, // the one call that knows no resources
+		{Sid: "Endpoints", Actions: []string{"ec2:DescribeClientVpnTargetNetworks", "ec2:DescribeClientVpnRoutes", "ec2:DescribeClientVpnConnections",
+			"ec2:AssociateClientVpnTargetNetwork", "ec2:DisassociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute", "ec2:ApplySecurityGroupsToClientVpnTargetNetwork"},
+			Resources: endpoints},
+		{Sid: "Subnets", Actions: []string{"ec2:AssociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute"}, Resources: subnets},
+		{Sid: "Groups", Actions: []string{"ec2:ApplySecurityGroupsToClientVpnTargetNetwork"}, Resources: groups},
+		{Sid: "Switches", Actions: []string{"scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:DeleteSchedule"}, Resources: switches},
+		{Sid: "PassRole", Actions: []string{"iam:PassRole"}, Resources: passed, Condition: map[string]map[string]string{"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}},
 	}
-	if len(roles) > 0 {
-		out = append(out, Statement{Sid: "OtherAccounts", Actions: []string{"sts:AssumeRole"}, Resources: roles})
-	}
-	return out
 }
 
 // DeadmanStatements are what a dead-man's switch may do.
 func DeadmanStatements(c *config.Config) []Statement {
-	var endpoints []string
+	var own []config.Endpoint
 	for _, e := range c.Endpoints {
 		if e.RoleARN == "" {
-			add(&endpoints, ec2ARN(e.Region, "${AWS::AccountId}", "client-vpn-endpoint/"+string(e.ID)))
+			own = append(own, e)
 		}
 	}
-	out := []Statement{{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetterQueue.Arn}"}}}
-	if len(endpoints) > 0 {
-		out = append(out, Statement{Sid: "Disassociate", Actions: []string{"ec2:DisassociateClientVpnTargetNetwork"}, Resources: endpoints})
+	return append([]Statement{{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetterQueue.Arn}"}}}, disassociating(own)...)
+}
+
+func disassociating(these []config.Endpoint) []Statement {
+	var endpoints []string
+	for _, e := range these {
+		add(&endpoints, ec2ARN(e.Region, "${AWS::AccountId}", "client-vpn-endpoint/"+string(e.ID)))
 	}
-	return out
+	if len(endpoints) == 0 {
+		return nil
+	}
+	return []Statement{{Sid: "Disassociate", Actions: []string{"ec2:DisassociateClientVpnTargetNetwork"}, Resources: endpoints}}
 }
 
 // beatStatements are what the beat's schedule may do.

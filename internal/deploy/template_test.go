@@ -240,6 +240,36 @@ func TestWhatIsThereAlreadyIsNotMade(t *testing.T) {
 	}
 }
 
+// What another Region or account needs is a template of its own.
+func TestPlaces(t *testing.T) {
+	c := configuration(t, "existing")
+	for _, name := range []string{"partner", "virginia"} {
+		got, err := deploy.RenderPlace(c, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", "place-"+name+".template.yaml")
+		if *update {
+			if err := os.WriteFile(golden, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if want, err := os.ReadFile(golden); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what is rendered now (%v): look at the difference after go test ./internal/deploy -run TestPlaces -update", golden, err)
+		}
+	}
+	for name, want := range map[string]string{"office": "is where the deployment is", "elsewhere": "there is no endpoint"} {
+		if _, err := deploy.RenderPlace(c, name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+	}
+	c.Endpoints[0].RoleARN, c.Endpoints[0].Deadman.Group = c.Endpoints[1].RoleARN, "another"
+	if _, err := deploy.RenderPlace(c, "partner"); err == nil || !strings.Contains(err.Error(), "name two schedule groups") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestLimitsAreToldBeforeAWSDoes(t *testing.T) {
 	c := configuration(t, "alb")
 	for i := range 80 {
