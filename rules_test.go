@@ -44,7 +44,7 @@ var imports = []struct {
 		"adapters know the domain and not each other: one can be replaced without reading the rest"},
 	{"internal/store", "internal/access internal/latch internal/awserr", "internal/access/accesstest internal/latch/latchtest internal/standin/dynamodb internal/standin/sigv4",
 		"as clientvpn"},
-	{"internal/deadman", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4",
+	{"internal/deadman", "internal/latch internal/awserr", "internal/latch/latchtest internal/standin/ec2 internal/standin/iam internal/standin/scheduler internal/standin/sigv4",
 		"as clientvpn"},
 	{"internal/notify", "internal/latch internal/secret", "",
 		"as clientvpn"},
@@ -81,6 +81,7 @@ var imports = []struct {
 	{"internal/standin/dynamodb", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/ec2", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/httpapi", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
+	{"internal/standin/iam", "", "", "as alb; the stand-ins ask it through functions of their own configuration"},
 	{"internal/standin/identitycenter", "internal/standin/statefile internal/standin/switches", "internal/standin/directory", "as alb"},
 	{"internal/standin/lambda", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/proxy", "", "", "as alb"},
@@ -88,7 +89,7 @@ var imports = []struct {
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
 	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
-		"internal/standin/ec2 internal/standin/httpapi internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
+		"internal/standin/ec2 internal/standin/httpapi internal/standin/iam internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
 }

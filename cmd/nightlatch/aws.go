@@ -75,7 +75,7 @@ func connect(endpoints []config.Endpoint, home aws.Config, beat bool, log *slog.
 			}
 			clients[at] = made
 		}
-		made, err := deadman.New(deadman.Config{AWS: cfg, Group: e.Deadman.Group, RoleARN: e.Deadman.RoleARN})
+		made, err := deadman.New(deadman.Config{AWS: cfg, Group: e.Deadman.Group, RoleARN: e.Deadman.RoleARN, DeadLetterARN: e.Deadman.DeadLetterARN})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -18,6 +18,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
+
+	"github.com/nightlatch/nightlatch/internal/standin/iam"
 )
 
 // stopWithin bounds a clean stop.
@@ -42,7 +44,8 @@ type demoOptions struct {
 	patience       time.Duration // of the front with a client that sends nothing; 0: as long as it has by itself
 	directory      directoryOptions
 	front          frontOptions
-	samlMetadata   string // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
+	samlMetadata   string     // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
+	roles          []iam.Role // of the functions and the schedules; nil: demoRoles
 	stdout, stderr io.Writer
 }
 

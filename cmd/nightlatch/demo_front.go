@@ -19,7 +19,6 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/standin/alb"
 	"github.com/nightlatch/nightlatch/internal/standin/httpapi"
-	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 )
 
 // What the demo's web site can stand behind. They are hops' names too.
@@ -98,10 +97,10 @@ func (w *world) callbacks(site string) (signIn, signOut string) {
 
 // makeFront makes what browsers talk to, in front of the function, and returns the configuration's section about the
 // sign-in there.
-func (w *world) makeFront(site, pool, aws string, caller sigv4.Credentials, client *http.Client, origins []string) (signIn string, err error) {
+func (w *world) makeFront(site, pool, aws string, client *http.Client, origins []string) (signIn string, err error) {
 	callback, signedOut := w.callbacks(site)
 	logout := pool + "/logout?" + url.Values{"client_id": {w.pool.ClientID()}, "logout_uri": {signedOut}}.Encode()
-	function := w.lambda.FunctionARN("nightlatch")
+	function, caller := w.lambda.FunctionARN("nightlatch"), w.iam.front.credentials
 	if w.o.front.name == frontALB {
 		w.alb, err = alb.New(alb.Config{
 			Region: demoRegion, AccountID: demoAccount, Name: "nightlatch",
@@ -115,6 +114,9 @@ func (w *world) makeFront(site, pool, aws string, caller sigv4.Credentials, clie
 		if err != nil {
 			return "", err
 		}
+		if err := w.iam.behind(w.alb.TargetGroupARN(), w.alb.TargetGroupARN(), function); err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("  alb:\n    arn: %s\n    client_id: %s\n    issuer: %s\n    logout_url: %q\n    sign_in_origins: [%s]\n",
 			w.alb.ARN(), w.pool.ClientID(), w.pool.Issuer(), logout, strings.Join(origins, ", ")), nil
 	}
@@ -123,6 +125,11 @@ func (w *world) makeFront(site, pool, aws string, caller sigv4.Credentials, clie
 		BodyTimeout: w.o.patience, Client: client, Log: w.log,
 	})
 	if err != nil {
+		return "", err
+	}
+	// The source is the route of the stage ("AddPermission" for an HTTP API, API Gateway Developer Guide).
+	api := "arn:aws:execute-api:" + demoRegion + ":" + demoAccount + ":" + demoAPI
+	if err := w.iam.behind(api+"/$default/$default", api+"/*/$default", function); err != nil {
 		return "", err
 	}
 	if f := w.o.front; f.issuer != "" {

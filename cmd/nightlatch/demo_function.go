@@ -74,6 +74,7 @@ signin:
 deadman:
   group: %s
   role_arn: %s
+  dead_letter_arn: %s
 # One beat lasts most of the scheduler's minute, here as in production (50s of 60s).
 beat:
   for: %s
@@ -93,7 +94,7 @@ endpoints:
     warn: [1m, 20s]
     typical: {associate: %s-%s, routes: 2s-10s, close: 2s-20s}
     on_visit: %s
-%s`, demoRegion, demoTable, signIn, w.url("https", "vpn.localhost", w.o.front.name)+"/", demoGroup, demoRole, w.o.minute*5/6, demoEndpoint,
+%s`, demoRegion, demoTable, signIn, w.url("https", "vpn.localhost", w.o.front.name)+"/", demoGroup, demoRole, demoQueue, w.o.minute*5/6, demoEndpoint,
 		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit, rules)
 	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
 }

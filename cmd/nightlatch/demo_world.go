@@ -36,7 +36,6 @@ import (
 	"github.com/nightlatch/nightlatch/internal/standin/scheduler"
 	"github.com/nightlatch/nightlatch/internal/standin/sigv4"
 	"github.com/nightlatch/nightlatch/internal/standin/statefile"
-	"github.com/nightlatch/nightlatch/internal/standin/sts"
 	"github.com/nightlatch/nightlatch/internal/standin/wiretap"
 )
 
@@ -47,9 +46,12 @@ const (
 	demoTable    = "nightlatch"
 	demoGroup    = "nightlatch"
 	demoRole     = "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"
+	demoBeatRole = "arn:aws:iam::" + demoAccount + ":role/nightlatch-beat"
+	demoQueue    = "arn:aws:sqs:" + demoRegion + ":" + demoAccount + ":nightlatch-dead-letters"
 	demoFunction = "arn:aws:iam::" + demoAccount + ":role/nightlatch" // the functions' own
 	demoOperator = "arn:aws:iam::" + demoAccount + ":user/operator"
 	demoEndpoint = "cvpn-endpoint-0d3a11c0ffee00001"
+	demoVPC      = "vpc-0d3a11c0ffee00001"
 	demoDomain   = "corp.example"
 	serviceName  = "svc-identity-center"
 	// The directory's groups that matter, the one of its people who is in both, and what they are called on their way.
@@ -127,6 +129,7 @@ type world struct {
 	ca    *certs.Authority
 	sites *tls.Config // the certificate of every site under .localhost
 	*faults
+	iam       *authority
 	listeners map[string]net.Listener
 	servers   []server
 	runs      []func(context.Context) error
@@ -254,13 +257,14 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 	operator := sigv4.Credentials{AccessKeyID: w.state.AccessKeyID, SecretAccessKey: w.state.SecretAccessKey}
-	role := sigv4.Credentials{AccessKeyID: "ASIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text(), SessionToken: rand.Text() + rand.Text()}
-	tokens, err := sts.New(sts.Config{Region: demoRegion, Log: w.log,
-		Keys: []sts.Key{{Credentials: operator, ARN: demoOperator}, {Credentials: role, ARN: demoFunction, Session: "nightlatch"}}})
-	if err != nil {
+	role, roles := newSession(), w.o.roles
+	if roles == nil {
+		roles = demoRoles()
+	}
+	if w.iam, err = newAuthority(w.o.front.name, operator, role, roles, w.log); err != nil {
 		return err
 	}
-	lookup := tokens.Lookup
+	tokens, lookup := w.iam.tokens, w.iam.tokens.Lookup
 	vpnURL, awsURL := w.url("https", "vpn.localhost", w.o.front.name), w.url("http", "127.0.0.1", "aws")
 	poolURL, idcURL := w.url("https", "cognito.localhost", "cognito"), w.url("https", "identity-center.localhost", "identity-center")
 	site := w.client(w.ca.Pool())
@@ -299,32 +303,32 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 
 	// EC2, DynamoDB, Scheduler.
 	if w.ec2, err = ec2.New(ec2.Config{
-		Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
+		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize,
 		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
-		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: "vpc-0d3a11c0ffee00001", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
+		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: demoVPC, ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
 		Throttle:  true, StateFile: w.file("ec2"), Log: w.log,
 	}); err != nil {
 		return err
 	}
-	w.dynamodb, err = dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup,
+	w.dynamodb, err = dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize,
 		Tables: []dynamodb.Table{{Name: demoTable, Partition: "pk", Sort: "sk"}}, StateFile: w.file("dynamodb"), Log: w.log})
 	if err != nil {
 		return err
 	}
-	w.lambda, err = w.functions(program, building, lookup, role, caFile)
+	w.lambda, err = w.functions(program, building, role, caFile)
 	if err != nil {
 		return err
 	}
 	if w.scheduler, err = scheduler.New(scheduler.Config{
-		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, EC2URL: awsURL, LambdaURL: awsURL, Caller: role, Minute: w.o.minute,
+		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize, EC2URL: awsURL, LambdaURL: awsURL, Assume: w.iam.assume, Minute: w.o.minute,
 		Groups: []string{demoGroup}, Schedules: []scheduler.Schedule{{Group: demoGroup, Name: "nightlatch-beat", Expression: "rate(1 minute)",
-			TargetARN: w.lambda.FunctionARN("nightlatch-beat"), RoleARN: demoRole, Input: `{"source":"nightlatch.beat"}`}},
+			TargetARN: w.lambda.FunctionARN("nightlatch-beat"), RoleARN: demoBeatRole, Input: `{"source":"nightlatch.beat"}`}},
 		StateFile: w.file("scheduler"), Log: w.log,
 	}); err != nil {
 		return err
 	}
 
-	signIn, err := w.makeFront(vpnURL, poolURL, awsURL, role, site, w.signInOrigins(poolURL, idcURL))
+	signIn, err := w.makeFront(vpnURL, poolURL, awsURL, site, w.signInOrigins(poolURL, idcURL))
 	if err != nil {
 		return err
 	}
@@ -438,7 +442,7 @@ func (w *world) users() []directory.User {
 }
 
 // functions makes Lambda with the front and the beat. Their program may still be compiling.
-func (w *world) functions(program *string, building *sync.WaitGroup, lookup func(string) (sigv4.Credentials, bool), role sigv4.Credentials, caFile string) (*lambda.Server, error) {
+func (w *world) functions(program *string, building *sync.WaitGroup, role sigv4.Credentials, caFile string) (*lambda.Server, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -466,7 +470,7 @@ func (w *world) functions(program *string, building *sync.WaitGroup, lookup func
 	beat := function("nightlatch-beat", handlerBeat, time.Minute, 1)
 	beat.MaximumRetryAttempts, beat.MaximumEventAge = new(0), time.Minute
 	return lambda.New(lambda.Config{
-		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Minute: w.o.minute, Log: w.log, Output: w.sink,
+		Region: demoRegion, AccountID: demoAccount, Credentials: w.iam.lookup, Authorize: w.iam.authorize, Minute: w.o.minute, Log: w.log, Output: w.sink,
 		Functions: []lambda.Function{function("nightlatch", handlerFront, 20*time.Second, 8), beat},
 	})
 }

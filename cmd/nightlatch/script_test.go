@@ -87,10 +87,13 @@ func newAccount(e *testscript.Env) error {
 	var err error
 	if a.ec2, err = ec2.New(ec2.Config{Region: demoRegion, AccountID: demoAccount, Credentials: knownKey, Log: log, Throttle: true,
 		AssociateTakes: time.Second, DisassociateTakes: 500 * time.Millisecond, RouteTakes: 100 * time.Millisecond,
-		Allowed: func(_, action string) bool {
+		Authorize: func(_, action, resource string, _ map[string]string) error {
 			a.mu.Lock()
 			defer a.mu.Unlock()
-			return action != a.forbids
+			if action == "ec2:"+a.forbids {
+				return fmt.Errorf("User: somebody is not authorized to perform: %s on resource: %s", action, resource)
+			}
+			return nil
 		},
 		Endpoints: []ec2.Endpoint{
 			{ID: demoEndpoint, VpcID: "vpc-0a", ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets},

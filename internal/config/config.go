@@ -85,8 +85,8 @@ type OIDC struct {
 
 // Deadman says in which group the one-shot schedules are made and which role they act as. Both are in the endpoint's
 // account, the group in its Region too: a schedule calls EC2 there and nowhere else ("Using universal targets",
-// EventBridge Scheduler User Guide).
-type Deadman struct{ Group, RoleARN string }
+// EventBridge Scheduler User Guide). DeadLetterARN is the queue that learns of switches that could not fire; empty: none.
+type Deadman struct{ Group, RoleARN, DeadLetterARN string }
 
 // Endpoint is one Client VPN endpoint and its policy.
 type Endpoint struct {
@@ -147,8 +147,9 @@ type alb struct {
 }
 
 type deadman struct {
-	Group   string `yaml:"group"`
-	RoleARN string `yaml:"role_arn"`
+	Group         string `yaml:"group"`
+	RoleARN       string `yaml:"role_arn"`
+	DeadLetterARN string `yaml:"dead_letter_arn"`
 }
 
 type notify struct {
@@ -462,6 +463,9 @@ func (c *checker) config(f file) *Config {
 	if out.BeatFor < 0 {
 		c.fault("beat.for", "must be longer than nothing")
 	}
+	if f.Deadman.DeadLetterARN != "" {
+		c.require("deadman.dead_letter_arn", f.Deadman.DeadLetterARN, queueForm, deadLetterWords)
+	}
 	if n := f.Notify; n != nil {
 		out.Notify = &Notify{cmp.Or(n.Format, "slack"), cmp.Or(n.Language, "en"), n.Page}
 		if !slices.Contains([]string{"slack", "json"}, out.Notify.Format) {
@@ -708,7 +712,7 @@ func (c *checker) endpoint(path string, e endpoint) Endpoint {
 // place fills in where the endpoint is and who acts there, which is as at the top of the file unless it says otherwise.
 func (c *checker) place(path string, f file, e endpoint, into *Endpoint) {
 	into.Region, into.RoleARN, into.ExternalID = cmp.Or(e.Region, f.Region), e.RoleARN, e.ExternalID
-	into.Deadman = Deadman{cmp.Or(e.Deadman.Group, f.Deadman.Group), cmp.Or(e.Deadman.RoleARN, f.Deadman.RoleARN)}
+	into.Deadman = Deadman{cmp.Or(e.Deadman.Group, f.Deadman.Group), cmp.Or(e.Deadman.RoleARN, f.Deadman.RoleARN), e.Deadman.DeadLetterARN}
 	if e.Region != "" {
 		c.require(path+".region", e.Region, regionForm, "an AWS Region, like eu-central-1")
 	}
@@ -727,9 +731,15 @@ func (c *checker) place(path string, f file, e endpoint, into *Endpoint) {
 	if e.Deadman.RoleARN != "" {
 		c.require(path+".deadman.role_arn", e.Deadman.RoleARN, roleForm, "the ARN of the role that the schedules act as")
 	}
+	if e.Deadman.DeadLetterARN != "" {
+		c.require(path+".deadman.dead_letter_arn", e.Deadman.DeadLetterARN, queueForm, deadLetterWords)
+	}
 	// The dead-man's switch must be where the endpoint is, and what it needs there does not come with the top level's.
 	home, own := account(f.Deadman.RoleARN), account(into.Deadman.RoleARN)
 	at := cmp.Or(account(e.RoleARN), home)
+	if at == home && into.Region == f.Region { // a queue elsewhere is another one
+		into.Deadman.DeadLetterARN = cmp.Or(e.Deadman.DeadLetterARN, f.Deadman.DeadLetterARN)
+	}
 	if home != "" && e.Deadman.Group == "" && (at != home || into.Region != f.Region) {
 		c.fault(path+".deadman.group", "is missing: the endpoint's dead-man's switches are schedules in %s of account %s: name a schedule group that exists there", into.Region, at)
 	}
@@ -738,6 +748,11 @@ func (c *checker) place(path string, f file, e endpoint, into *Endpoint) {
 			"ec2:DisassociateClientVpnTargetNetwork; %s is of account %s", at, into.Deadman.RoleARN, own)
 	}
 }
+
+// queueForm is DeadLetterConfig's (EventBridge Scheduler API Reference); no FIFO queue is of it.
+var queueForm = regexp.MustCompile(`^arn:aws(-[a-z]+)?:sqs:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_-]+$`)
+
+const deadLetterWords = "the ARN of a standard SQS queue, for dead-man's switches that could not fire"
 
 // account is the account of a role, empty when the ARN is not a role's.
 func account(roleARN string) string {

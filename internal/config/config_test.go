@@ -84,6 +84,33 @@ func TestWhereEndpointsAre(t *testing.T) {
 	}
 }
 
+// TestDeadLetters: a queue is for the Region and the account that it is named for.
+func TestDeadLetters(t *testing.T) {
+	const ours, theirs = "arn:aws:sqs:ap-northeast-2:111122223333:dead", "arn:aws:sqs:eu-central-1:111122223333:dead"
+	whole := strings.Replace(good+spokes, "deadman:\n", "deadman:\n  dead_letter_arn: "+ours+"\n", 1)
+	for text, want := range map[string][]string{
+		whole: {ours, "", ""},
+		strings.Replace(whole, "{group: nightlatch-eu}", `{group: nightlatch-eu, dead_letter_arn: "`+theirs+`"}`, 1): {ours, theirs, ""},
+		good + spokes: {"", "", ""},
+	} {
+		c, err := config.Parse("nightlatch.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range c.Endpoints {
+			if got := e.Deadman.DeadLetterARN; got != want[i] {
+				t.Errorf("%s: got %q, want %q", e.Name, got, want[i])
+			}
+		}
+	}
+	for _, text := range []string{strings.Replace(whole, ours, ours+".fifo", 1), strings.Replace(whole, ours, "dead", 1),
+		strings.Replace(whole, "{group: nightlatch-eu}", "{group: nightlatch-eu, dead_letter_arn: x}", 1)} {
+		if _, err := config.Parse("nightlatch.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "deadman.dead_letter_arn") || !strings.Contains(err.Error(), "standard SQS queue") {
+			t.Errorf("got %v, want the key and what it wants", err)
+		}
+	}
+}
+
 func TestHours(t *testing.T) {
 	for text, want := range map[string]latch.Window{
 		`{days: mon-fri, from: "08:00", to: "19:30"}`:    {Days: []time.Weekday{1, 2, 3, 4, 5}, From: 480, To: 1170},

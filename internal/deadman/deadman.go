@@ -41,18 +41,22 @@ const (
 	retryTimes = 185
 )
 
-// Config is what New needs; every field is required.
+// Config is what New needs; every field but DeadLetterARN is required.
 type Config struct {
 	AWS   aws.Config // at least Region and Credentials; nothing is read from the environment
 	Group string     // schedule group that exists
-	// RoleARN is the role that Scheduler assumes; it may call ec2:DisassociateClientVpnTargetNetwork and nothing else.
+	// RoleARN is the role that Scheduler assumes; it may call ec2:DisassociateClientVpnTargetNetwork, send to DeadLetterARN,
+	// and nothing else.
 	RoleARN string
+	// DeadLetterARN is the SQS queue, a standard one, that gets the switches that could not fire; empty: none does.
+	DeadLetterARN string
 }
 
 // Deadman implements latch.Deadman.
 type Deadman struct {
 	client              *scheduler.Client
 	group, role, target string
+	dead                *types.DeadLetterConfig // nil: none
 }
 
 // New checks c and makes no call.
@@ -64,11 +68,18 @@ func New(c Config) (*Deadman, error) {
 	if len(arn) != 6 || arn[0] != "arn" || arn[2] != "iam" || !strings.HasPrefix(arn[5], "role/") {
 		return nil, fmt.Errorf("deadman: RoleARN %q is not the ARN of an IAM role", c.RoleARN)
 	}
+	var dead *types.DeadLetterConfig
+	if c.DeadLetterARN != "" {
+		if queue := strings.SplitN(c.DeadLetterARN, ":", 6); len(queue) != 6 || queue[0] != "arn" || queue[2] != "sqs" || strings.HasSuffix(queue[5], ".fifo") {
+			return nil, fmt.Errorf("deadman: DeadLetterARN %q is not the ARN of a standard SQS queue", c.DeadLetterARN)
+		}
+		dead = &types.DeadLetterConfig{Arn: new(c.DeadLetterARN)}
+	}
 	client := scheduler.NewFromConfig(c.AWS, func(o *scheduler.Options) {
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff })
 	})
 	return &Deadman{
-		client: client, group: c.Group, role: c.RoleARN,
+		client: client, group: c.Group, role: c.RoleARN, dead: dead,
 		// The universal target, in the role's partition ("Using universal targets", EventBridge Scheduler User Guide).
 		target: "arn:" + arn[1] + ":scheduler:::aws-sdk:ec2:disassociateClientVpnTargetNetwork",
 	}, nil
@@ -100,6 +111,7 @@ func (d *Deadman) Arm(ctx context.Context, id latch.EndpointID, association latc
 			RetryPolicy: &types.RetryPolicy{
 				MaximumEventAgeInSeconds: new(int32(retryFor / time.Second)), MaximumRetryAttempts: new(int32(retryTimes)),
 			},
+			DeadLetterConfig: d.dead,
 		},
 	})
 	if _, conflict := errors.AsType[*types.ConflictException](err); conflict {

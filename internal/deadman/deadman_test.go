@@ -69,21 +69,17 @@ type cloud struct {
 	wire roundTripper
 }
 
-func newAWS(t *testing.T) *cloud {
+func newAWS(t *testing.T, changes ...func(*ec2.Config, *scheduler.Config)) *cloud {
 	lookup := func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID }
 	log := slog.New(slog.DiscardHandler)
-	servers, err := ec2.New(ec2.Config{
+	vpn := ec2.Config{
 		Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
 		Endpoints: []ec2.Endpoint{{ID: string(endpoint), VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", Subnets: []ec2.Subnet{
 			{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"},
 			{ID: "subnet-0b", AvailabilityZone: "us-east-1b", AvailabilityZoneID: "use1-az2", CIDR: "10.0.2.0/24"},
 		}}},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	wire := latchtest.InProcess{Handler: servers.Handler()}
-	a := &cloud{T: t, ec2: servers, client: ec2sdk.NewFromConfig(config(wire)), wire: wire.RoundTrip}
+	a := &cloud{T: t}
 	a.config = scheduler.Config{
 		Region: "us-east-1", AccountID: "111122223333", Credentials: lookup, Log: log,
 		EC2URL: "https://ec2.us-east-1.amazonaws.com", Caller: key, Groups: []string{group}, StateFile: filepath.Join(t.TempDir(), "scheduler.json"),
@@ -93,6 +89,15 @@ func newAWS(t *testing.T) *cloud {
 			return a.wire(r)
 		})},
 	}
+	for _, change := range changes {
+		change(&vpn, &a.config)
+	}
+	var err error
+	if a.ec2, err = ec2.New(vpn); err != nil {
+		t.Fatal(err)
+	}
+	wire := latchtest.InProcess{Handler: a.ec2.Handler()}
+	a.client, a.wire = ec2sdk.NewFromConfig(config(wire)), wire.RoundTrip
 	a.start()
 	t.Cleanup(a.end)
 	return a
@@ -308,6 +313,29 @@ func TestSchedule(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestDeadLetters: the queue goes into the schedule, and what is none is refused before anything is made.
+func TestDeadLetters(t *testing.T) {
+	var seen []request
+	c := deadman.Config{AWS: config(latchtest.InProcess{Handler: says(200, "", `{"ScheduleArn":"arn"}`, &seen)}), Group: group, RoleARN: role,
+		DeadLetterARN: "arn:aws:sqs:us-east-1:111122223333:dead"}
+	d, err := deadman.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Arm(t.Context(), endpoint, association, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if want := `"DeadLetterConfig":{"Arn":"arn:aws:sqs:us-east-1:111122223333:dead"}`; !strings.Contains(seen[0].body, want) {
+		t.Errorf("got %s, want %s in it", seen[0].body, want)
+	}
+	for _, arn := range []string{"dead", "arn:aws:sns:us-east-1:111122223333:dead", "arn:aws:sqs:us-east-1:111122223333:dead.fifo"} {
+		c.DeadLetterARN = arn
+		if _, err := deadman.New(c); err == nil || !strings.Contains(err.Error(), "standard SQS queue") {
+			t.Errorf("%s: got %v, want that it is no such queue", arn, err)
+		}
 	}
 }
 

@@ -43,6 +43,9 @@ type Config struct {
 	Region, AccountID string
 	// Credentials finds the secret of an access key.
 	Credentials func(accessKeyID string) (sigv4.Credentials, bool)
+	// Authorize is IAM: whether a key may do an action, "dynamodb:PutItem", to a resource. The error's text goes to the
+	// caller. nil: every key may do everything.
+	Authorize func(accessKeyID, action, resource string, context map[string]string) error
 	// Tables are made by New where they are missing, as a deployment would have made them.
 	Tables    []Table
 	StateFile string
@@ -203,16 +206,43 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, operation string
 		return nil, "", &apiError{http.StatusNotFound, frameNamespace + "UnknownOperationException",
 			"not a DynamoDB request: POST to / with X-Amz-Target " + targetPrefix + "Operation and Content-Type application/x-amz-json-1.0", nil}
 	}
-	if _, err := s.verifier.Verify(r, body); err != nil {
+	key, err := s.verifier.Verify(r, body)
+	if err != nil {
 		return nil, "", unsigned(err)
 	}
 	if err := s.before(operation, body); err != nil {
 		return nil, "", err
 	}
+	if table, err := s.unauthorized(key, operation, body); err != nil {
+		return nil, table, err
+	}
 	if out, table, err = s.operate(operation, body); err == nil {
 		err = s.after(operation, body)
 	}
 	return out, table, err
+}
+
+// operations are those that operate knows.
+var operations = []string{"CreateTable", "DescribeTable", "ListTables", "GetItem", "PutItem", "DeleteItem", "Query"}
+
+// unauthorized asks IAM about the operation's table. What names no table properly, or is no operation, is left to
+// operate to refuse.
+func (s *Server) unauthorized(key, operation string, body []byte) (table string, _ error) {
+	var in struct{ TableName string }
+	_ = json.Unmarshal(body, &in) // operate says what is wrong with it
+	resource := s.arn(in.TableName)
+	switch {
+	case s.cfg.Authorize == nil || !slices.Contains(operations, operation):
+		return "", nil
+	case operation == "ListTables":
+		resource = "*" // it has no resource ("Actions, resources, and condition keys for Amazon DynamoDB")
+	case tableName(in.TableName) != nil:
+		return "", nil
+	}
+	if err := s.cfg.Authorize(key, "dynamodb:"+operation, resource, map[string]string{"aws:RequestedRegion": s.cfg.Region}); err != nil {
+		return in.TableName, &apiError{400, frameNamespace + "AccessDeniedException", err.Error(), nil}
+	}
+	return in.TableName, nil
 }
 
 func (s *Server) operate(operation string, body []byte) (out any, table string, err error) {

@@ -37,8 +37,10 @@ type Config struct {
 	// Credentials finds an access key's secret; required.
 	Credentials func(accessKeyID string) (sigv4.Credentials, bool)
 
-	// Allowed says whether a key may call an action, where IAM would; nil means every key may call all of them.
-	Allowed func(accessKeyID, action string) bool
+	// Authorize is IAM: whether a key may do an action, "ec2:DescribeClientVpnRoutes", to a resource, with the condition
+	// keys that EC2 provides about it. An action that needs several resources is asked about for each. The error's text
+	// goes to the caller. nil: every key may do everything.
+	Authorize func(accessKeyID, action, resource string, context map[string]string) error
 
 	AssociateTakes, DisassociateTakes, RouteTakes time.Duration
 	TerminateTakes                                time.Duration // from terminating to terminated

@@ -771,22 +771,6 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
-// What IAM would refuse is refused before anybody looks whether it would work, for a dry run as well.
-func TestUnauthorized(t *testing.T) {
-	c := config()
-	c.Allowed = func(key, action string) bool {
-		return key == role.AccessKeyID && strings.HasPrefix(action, "Describe")
-	}
-	g := newRig(t, c)
-	g.says()
-	for _, dry := range []*bool{nil, new(true)} {
-		_, err := g.aws.ExportClientVpnClientConfiguration(t.Context(), &awsec2.ExportClientVpnClientConfigurationInput{ClientVpnEndpointId: new("x"), DryRun: dry})
-		if code(err) != "UnauthorizedOperation" {
-			t.Errorf("got %v, want UnauthorizedOperation", err)
-		}
-	}
-}
-
 func TestRouteQuota(t *testing.T) {
 	c := config()
 	c.AssociateTakes, c.RouteTakes = 0, 0

@@ -152,8 +152,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (name string, re
 	if f := p.check(act); f != nil {
 		return name, nil, f
 	}
-	if s.cfg.Allowed != nil && !s.cfg.Allowed(key, name) {
-		return name, nil, &fault{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation."}
+	if f := s.unauthorized(key, name, p); f != nil {
+		return name, nil, f
 	}
 	if p["DryRun"] == "true" {
 		return name, nil, &fault{http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."}

@@ -60,7 +60,10 @@ const (
 type Config struct {
 	Region, AccountID string
 	Credentials       func(accessKeyID string) (sigv4.Credentials, bool)
-	Functions         []Function
+	// Authorize is IAM, the function's own policy included: whether a key may do lambda:InvokeFunction to a function's ARN.
+	// The error's text goes to the caller. nil: every key may invoke every function.
+	Authorize func(accessKeyID, action, resource string, context map[string]string) error
+	Functions []Function
 	// InitTimeout bounds an instance's start; 0 means Lambda's 10 s.
 	InitTimeout time.Duration
 	// Minute is how long a minute lasts between the attempts of asynchronous events; 0 means 60 s. See deliver.
@@ -330,7 +333,7 @@ var (
 	qualifiers = regexp.MustCompile("^(" + qualifierPattern + ")$")
 )
 
-// parse checks the request in the order in which the service does: size, signature, parameters, function, payload. tail
+// parse checks the request in the order in which the service does: size, signature, permission, function, payload. tail
 // says whether the caller asks for the end of the log.
 func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation, kind string, tail bool, _ *apiError) {
 	fail := func(status int, code, format string, args ...any) (*function, invocation, string, bool, *apiError) {
@@ -346,7 +349,8 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 	if len(body) > maxRequest {
 		return fail(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", maxRequest)
 	}
-	if _, err := s.verify.Verify(r, body); err != nil {
+	key, err := s.verify.Verify(r, body)
+	if err != nil {
 		e, ok := errors.AsType[*sigv4.Error](err)
 		if !ok {
 			return fail(http.StatusInternalServerError, "ServiceException", "%v", err)
@@ -363,6 +367,13 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 	}
 	if r.URL.Query().Has("Qualifier") && (!qualifiers.MatchString(qualifier) || len(qualifier) > 128) {
 		return invalid(qualifier, "qualifier", "regular expression pattern: "+qualifierPattern)
+	}
+	// Who may not is not told whether there is such a function.
+	f, arn := s.find(name, qualifier)
+	if s.c.Authorize != nil {
+		if err := s.c.Authorize(key, "lambda:InvokeFunction", arn, map[string]string{"aws:RequestedRegion": s.c.Region}); err != nil {
+			return fail(http.StatusForbidden, "AccessDeniedException", "%s", err.Error())
+		}
 	}
 	if kind == "Event" && len(body) > maxEvent {
 		return fail(http.StatusRequestEntityTooLarge, "RequestTooLargeException", "%d byte payload is too large for the Event invocation type (limit %d bytes)", len(body), maxEvent)
@@ -383,7 +394,6 @@ func (s *Server) parse(r *http.Request, id string) (f *function, inv invocation,
 	if err != nil || len(clientContext) > maxClientContext || len(clientContext) > 0 && !json.Valid(clientContext) {
 		return fail(http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object of at most %d bytes.", maxClientContext)
 	}
-	f, arn := s.find(name, qualifier)
 	if f == nil {
 		return fail(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", arn)
 	}
@@ -443,7 +453,7 @@ func (s *Server) refuse(w http.ResponseWriter, e *apiError) {
 	switch e.code {
 	case "TooManyRequestsException":
 		body["Reason"] = "ReservedFunctionConcurrentInvocationLimitExceeded"
-	case "ResourceNotFoundException", "ServiceException": // those whose model spells the key so
+	case "ResourceNotFoundException", "ServiceException", "AccessDeniedException": // those whose model spells the key so
 		body["Message"] = e.message
 		delete(body, "message")
 	}

@@ -223,11 +223,12 @@ func (s *Server) deliver(ctx context.Context, sc *schedule, due time.Time) {
 	log := s.cfg.Log.With("from", "scheduler", "schedule", sc.path(), "target", sc.Wish.Target.Arn)
 	out := &Outcome{Due: due}
 	var err error
+	var attempt execution
 	for wait := second; ; wait = min(2*wait, s.cfg.Minute) {
 		out.Attempts++
 		began := time.Now()
-		input := s.input(sc, due, out.Attempts)
-		out.Status, err = s.invoke(ctx, sc, input)
+		attempt = s.execution(sc, due, out.Attempts)
+		out.Status, err = s.invoke(ctx, sc, attempt.input)
 		out.At = now()
 		if ctx.Err() != nil {
 			break
@@ -235,15 +236,24 @@ func (s *Server) deliver(ctx context.Context, sc *schedule, due time.Time) {
 		if err == nil {
 			log.Info("fired", "attempt", out.Attempts, "status", out.Status, "took", time.Since(began))
 			if s.twice() {
-				status, err := s.invoke(ctx, sc, input) // whatever comes of it, one delivery has succeeded
+				status, err := s.invoke(ctx, sc, attempt.input) // whatever comes of it, one delivery has succeeded
 				log.Info("fired twice", "status", status, "err", err)
 			}
 			break
 		}
 		out.Error = err.Error()
 		f, known := errors.AsType[*failure](err)
-		if known && !f.again || out.Attempts > *policy.MaximumRetryAttempts || time.Now().Add(wait).After(deadline) {
+		final := known && !f.again && !(f.refused && s.retriesRefusals())
+		if worn := out.Attempts > *policy.MaximumRetryAttempts; final || worn || time.Now().Add(wait).After(deadline) {
 			log.Error("delivery given up", "attempt", out.Attempts, "status", out.Status, "why", err)
+			exhausted := "MaximumEventAgeInSeconds"
+			switch {
+			case final:
+				exhausted = ""
+			case worn:
+				exhausted = "MaximumRetryAttempts"
+			}
+			s.bury(ctx, sc, attempt, out, err, exhausted)
 			break
 		}
 		log.Warn("delivery failed", "attempt", out.Attempts, "status", out.Status, "why", err, "again_in", wait)
@@ -279,32 +289,45 @@ func (s *Server) twice() bool {
 	return s.cfg.Unconfirmed.FiresTwice
 }
 
-// failure is a target's answer that is not the one hoped for.
-type failure struct {
-	code, message string
-	again         bool // worth another try
+func (s *Server) retriesRefusals() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.Unconfirmed.RefusalsRetried
 }
 
-func (f *failure) Error() string { return f.code + ": " + f.message }
+// failure is a target's answer that is not the one hoped for.
+type failure struct {
+	service, code, message string
+	again                  bool // worth another try
+	refused                bool // for lack of a permission
+}
+
+func (f *failure) Error() string {
+	return strings.TrimPrefix(f.service+": ", ": ") + f.code + ": " + f.message
+}
 
 // invoke makes one attempt and returns the HTTP status, 0 if there was none. An error that is no *failure is worth
 // another try: nobody answered.
 func (s *Server) invoke(ctx context.Context, sc *schedule, input string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTakes)
 	defer cancel()
+	as, err := s.assume(sc.Wish.Target.RoleArn, sc.Group)
+	if err != nil {
+		return 0, &failure{service: "sts", code: "AccessDenied", message: err.Error(), refused: true}
+	}
 	if sc.Wish.Target.Arn == disassociateARN {
 		in, err := disassociateInput(input)
 		if err != nil {
-			return 0, &failure{"ValidationException", err.Error(), false}
+			return 0, &failure{code: "ValidationException", message: err.Error()}
 		}
 		form := url.Values{"Action": {"DisassociateClientVpnTargetNetwork"}, "Version": {"2016-11-15"},
 			"ClientVpnEndpointId": {in.ClientVpnEndpointID}, "AssociationId": {in.AssociationID}}
-		return s.post(ctx, "ec2", s.cfg.EC2URL+"/", "application/x-www-form-urlencoded; charset=utf-8", form.Encode())
+		return s.post(ctx, as, "ec2", s.cfg.EC2URL+"/", "application/x-www-form-urlencoded; charset=utf-8", form.Encode())
 	}
-	return s.post(ctx, "lambda", s.cfg.LambdaURL+"/2015-03-31/functions/"+url.QueryEscape(sc.Wish.Target.Arn)+"/invocations", "application/json", input)
+	return s.post(ctx, as, "lambda", s.cfg.LambdaURL+"/2015-03-31/functions/"+url.QueryEscape(sc.Wish.Target.Arn)+"/invocations", "application/json", input)
 }
 
-func (s *Server) post(ctx context.Context, service, to, contentType, body string) (int, error) {
+func (s *Server) post(ctx context.Context, as sigv4.Credentials, service, to, contentType, body string) (int, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(body))
 	if err != nil {
 		return 0, err
@@ -313,7 +336,7 @@ func (s *Server) post(ctx context.Context, service, to, contentType, body string
 	if service == "lambda" {
 		r.Header.Set("X-Amz-Invocation-Type", "Event")
 	}
-	sigv4.Sign(r, []byte(body), s.cfg.Caller, service, s.cfg.Region, time.Now())
+	sigv4.Sign(r, []byte(body), as, service, s.cfg.Region, time.Now())
 	res, err := s.client.Do(r)
 	if err != nil {
 		return 0, err
@@ -327,7 +350,7 @@ func (s *Server) post(ctx context.Context, service, to, contentType, body string
 		return res.StatusCode, nil
 	}
 	f := failed(res, answer)
-	f.code = service + ": " + f.code
+	f.service = service
 	return res.StatusCode, f
 }
 
@@ -347,24 +370,29 @@ func failed(res *http.Response, answer []byte) *failure {
 	f.code = cmp.Or(f.code, res.Status)
 	f.again = res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests ||
 		strings.Contains(f.code, "Throttl") || f.code == "RequestLimitExceeded"
+	f.refused = f.code == "UnauthorizedOperation" || strings.HasPrefix(f.code, "AccessDenied")
 	return f
 }
 
-// input is the payload of one attempt: the target's Input with its context attributes replaced, or the event that the
-// service sends by default.
-func (s *Server) input(sc *schedule, due time.Time, attempt int) string {
+// execution is one attempt: its id, when it was scheduled for, and its payload, the target's Input with its context
+// attributes replaced, or the event that the service sends by default.
+type execution struct{ id, when, input string }
+
+func (s *Server) execution(sc *schedule, due time.Time, attempt int) execution {
 	at := due
 	if sc.timing.every == 0 {
 		at = sc.timing.at // when it was asked for, however late it is
 	}
-	when := at.UTC().Format(time.RFC3339)
+	x := execution{id: id(), when: at.UTC().Format(time.RFC3339)}
 	if sc.Wish.Target.Input == "" {
 		event, _ := json.Marshal(map[string]any{"version": "0", "id": id(), "detail-type": "Scheduled Event", "source": "aws.scheduler",
-			"account": s.cfg.AccountID, "time": when, "region": s.cfg.Region, "resources": []string{s.arn(sc)}, "detail": "{}"}) // strings only
-		return string(event)
+			"account": s.cfg.AccountID, "time": x.when, "region": s.cfg.Region, "resources": []string{s.arn(sc)}, "detail": "{}"}) // strings only
+		x.input = string(event)
+		return x
 	}
-	return strings.NewReplacer("<aws.scheduler.schedule-arn>", s.arn(sc), "<aws.scheduler.scheduled-time>", when,
-		"<aws.scheduler.execution-id>", id(), "<aws.scheduler.attempt-number>", strconv.Itoa(attempt)).Replace(sc.Wish.Target.Input)
+	x.input = strings.NewReplacer("<aws.scheduler.schedule-arn>", s.arn(sc), "<aws.scheduler.scheduled-time>", x.when,
+		"<aws.scheduler.execution-id>", x.id, "<aws.scheduler.attempt-number>", strconv.Itoa(attempt)).Replace(sc.Wish.Target.Input)
+	return x
 }
 
 type disassociate struct {

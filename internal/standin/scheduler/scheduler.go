@@ -4,13 +4,13 @@
 // Spoken: CreateScheduleGroup, GetScheduleGroup, DeleteScheduleGroup, CreateSchedule, GetSchedule, UpdateSchedule,
 // DeleteSchedule and ListSchedules; at() and rate() expressions; two targets, a Lambda function and EC2's own
 // DisassociateClientVpnTargetNetwork. Anything else is refused with ValidationException or UnknownOperationException
-// and a message that says so: cron(), flexible windows, dead-letter queues, keys and tags are not offered.
+// and a message that says so: cron(), flexible windows, keys and tags are not offered.
 //
 // A schedule waits, fires on the minute grid, and is delivered until the target takes it or the retry policy ends:
 //
 //	waiting ──due──▶ delivering ──taken, refused or given up──▶ waiting (rate) · completed (at, or past EndDate)
 //	                   ▲      │                                                   └─ ActionAfterCompletion: deleted
-//	                   └─busy─┘
+//	                   └─busy─┘                     given up: a message to the dead-letter queue, if there is one
 //
 // Sources: "EventBridge Scheduler User Guide" (schedule types, context attributes) and its API Reference.
 package scheduler
@@ -18,6 +18,7 @@ package scheduler
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -52,11 +53,20 @@ type Config struct {
 	Region, AccountID string
 	// Credentials finds the secret of an access key that calls the stand-in.
 	Credentials func(accessKeyID string) (sigv4.Credentials, bool)
-	// EC2URL and LambdaURL are the base URLs that targets are called at, Caller the credentials they are signed with:
-	// those of the schedules' role.
+	// Authorize is IAM: whether a key may do an action, "scheduler:CreateSchedule", to a resource. The error's text goes to
+	// the caller. nil: every key may do everything.
+	Authorize func(accessKeyID, action, resource string, context map[string]string) error
+	// EC2URL and LambdaURL are the base URLs that targets are called at.
 	EC2URL, LambdaURL string
-	Caller            sigv4.Credentials
-	Client            *http.Client // nil: one with its defaults
+	// Assume gives the credentials of a role, as its trust policy lets the service scheduler.amazonaws.com have them on
+	// behalf of the source, a schedule group. It is asked when a schedule is made or changed and at each delivery. nil: all
+	// roles are the one whose credentials Caller is.
+	Assume func(roleARN, sourceARN string) (sigv4.Credentials, error)
+	Caller sigv4.Credentials
+	// DeadLetter takes the message of a delivery that was given up, for the queue that the schedule names. nil: the log
+	// has it alone.
+	DeadLetter func(ctx context.Context, queueARN string, message DeadLetter) error
+	Client     *http.Client // nil: one with its defaults
 	// Minute is how long a minute of a schedule lasts: the grid everything fires on, the unit of rate() and, a
 	// sixtieth of it, of the retry policy. 0 is 60 s, as at AWS. Times in at() are never scaled.
 	Minute time.Duration
@@ -71,8 +81,14 @@ type Config struct {
 	Log                    *slog.Logger
 }
 
-// Schedule is one of Config.Schedules. An empty Group is the default group, an empty Input the default event.
-type Schedule struct{ Group, Name, Expression, TargetARN, RoleARN, Input string }
+// Schedule is one of Config.Schedules. An empty Group is the default group, an empty Input the default event, an empty
+// DeadLetterARN no queue. Nil retries, and a MaximumEventAge of 0 seconds, are the service's own.
+type Schedule struct {
+	Group, Name, Expression, TargetARN, RoleARN, Input string
+	DeadLetterARN                                      string
+	MaximumRetryAttempts                               *int
+	MaximumEventAge                                    int // in seconds
+}
 
 // Server is the stand-in. Its methods may be called from several goroutines; Run at most once at a time.
 type Server struct {
@@ -164,7 +180,13 @@ func New(cfg Config) (*Server, error) {
 	}
 	for _, f := range cfg.Schedules {
 		in := scheduleInput{GroupName: f.Group, ScheduleExpression: f.Expression, FlexibleTimeWindow: &window{Mode: "OFF"},
-			Target: &target{Arn: f.TargetARN, RoleArn: f.RoleARN, Input: f.Input}}
+			Target: &target{Arn: f.TargetARN, RoleArn: f.RoleARN, Input: f.Input, RetryPolicy: &retryPolicy{MaximumRetryAttempts: f.MaximumRetryAttempts}}}
+		if f.DeadLetterARN != "" {
+			in.Target.DeadLetterConfig = &deadLetterConfig{f.DeadLetterARN}
+		}
+		if f.MaximumEventAge != 0 {
+			in.Target.RetryPolicy.MaximumEventAgeInSeconds = new(f.MaximumEventAge)
+		}
 		defaults(&in.GroupName, defaultGroup)
 		delete(s.schedules, path(in.GroupName, f.Name))
 		if _, err := s.createSchedule(f.Name, in); err != nil {
@@ -232,10 +254,13 @@ func quota(what string) error {
 // Handler speaks EventBridge Scheduler's protocol on any host.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	// parameters are those that the query string may have.
-	handle := func(pattern string, do func(r *http.Request, body []byte) (any, error), parameters ...string) {
+	// action is what IAM calls it, and parameters are those that the query string may have.
+	handle := func(pattern, action string, do func(r *http.Request, body []byte) (any, error), parameters ...string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			s.serve(w, r, func(body []byte) (any, error) {
+			s.serve(w, r, func(key string, body []byte) (any, error) {
+				if err := s.unauthorized(key, action, r, body); err != nil {
+					return nil, err
+				}
 				for name, values := range r.URL.Query() {
 					if len(values) != 1 || !slices.Contains(parameters, name) {
 						return nil, invalid("the stand-in does not support the query parameter %s, or not more than once", name)
@@ -245,52 +270,52 @@ func (s *Server) Handler() http.Handler {
 			})
 		})
 	}
-	handle("POST /schedule-groups/{name}", func(r *http.Request, body []byte) (any, error) {
+	handle("POST /schedule-groups/{name}", "CreateScheduleGroup", func(r *http.Request, body []byte) (any, error) {
 		in, err := decode[groupInput](body)
 		if err != nil {
 			return nil, err
 		}
 		return s.createGroup(r.PathValue("name"), in)
 	})
-	handle("GET /schedule-groups/{name}", func(r *http.Request, _ []byte) (any, error) {
+	handle("GET /schedule-groups/{name}", "GetScheduleGroup", func(r *http.Request, _ []byte) (any, error) {
 		return s.getGroup(r.PathValue("name"))
 	})
-	handle("DELETE /schedule-groups/{name}", func(r *http.Request, _ []byte) (any, error) {
+	handle("DELETE /schedule-groups/{name}", "DeleteScheduleGroup", func(r *http.Request, _ []byte) (any, error) {
 		return s.deleteGroup(r.PathValue("name"), r.URL.Query())
 	}, "clientToken")
-	handle("POST /schedules/{name}", func(r *http.Request, body []byte) (any, error) {
+	handle("POST /schedules/{name}", "CreateSchedule", func(r *http.Request, body []byte) (any, error) {
 		in, err := decode[scheduleInput](body)
 		if err != nil {
 			return nil, err
 		}
 		return s.createSchedule(r.PathValue("name"), in)
 	})
-	handle("PUT /schedules/{name}", func(r *http.Request, body []byte) (any, error) {
+	handle("PUT /schedules/{name}", "UpdateSchedule", func(r *http.Request, body []byte) (any, error) {
 		in, err := decode[scheduleInput](body)
 		if err != nil {
 			return nil, err
 		}
 		return s.updateSchedule(r.PathValue("name"), in)
 	})
-	handle("GET /schedules/{name}", func(r *http.Request, _ []byte) (any, error) {
+	handle("GET /schedules/{name}", "GetSchedule", func(r *http.Request, _ []byte) (any, error) {
 		return s.getSchedule(r.PathValue("name"), r.URL.Query())
 	}, "groupName")
-	handle("DELETE /schedules/{name}", func(r *http.Request, _ []byte) (any, error) {
+	handle("DELETE /schedules/{name}", "DeleteSchedule", func(r *http.Request, _ []byte) (any, error) {
 		return s.deleteSchedule(r.PathValue("name"), r.URL.Query())
 	}, "groupName", "clientToken")
-	handle("GET /schedules", func(r *http.Request, _ []byte) (any, error) {
+	handle("GET /schedules", "ListSchedules", func(r *http.Request, _ []byte) (any, error) {
 		return s.listSchedules(r.URL.Query())
 	}, "ScheduleGroup", "NamePrefix", "State", "MaxResults", "NextToken")
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.serve(w, r, func([]byte) (any, error) {
+		s.serve(w, r, func(string, []byte) (any, error) {
 			return nil, &apiError{http.StatusNotFound, "UnknownOperationException", "the stand-in does not know this operation"}
 		})
 	})
 	return mux
 }
 
-// serve checks the signature, lets do answer, and writes the answer.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(body []byte) (any, error)) {
+// serve checks the signature, lets do answer the key that signed, and writes the answer.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(key string, body []byte) (any, error)) {
 	began := time.Now()
 	what := r.Method + " " + r.URL.Path
 	out, err := func() (any, error) {
@@ -298,14 +323,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, do func(body []by
 		if err != nil {
 			return nil, invalid("the request is cut short or too long")
 		}
-		if _, err := s.verifier.Verify(r, body); err != nil {
+		key, err := s.verifier.Verify(r, body)
+		if err != nil {
 			return nil, unsigned(err)
 		}
 		request := r.Method + " " + r.URL.RequestURI()
 		if s.throttles(request, body) {
 			return nil, &apiError{http.StatusTooManyRequests, "ThrottlingException", "Rate exceeded"}
 		}
-		out, err := do(body)
+		out, err := do(key, body)
 		if err == nil && r.Method != http.MethodGet && s.loses(request, body) {
 			return nil, &apiError{http.StatusInternalServerError, "InternalServerException", "Unexpected error encountered while processing the request."}
 		}
@@ -482,9 +508,15 @@ type window struct {
 }
 
 type target struct {
-	Arn, RoleArn string
-	Input        string       `json:",omitempty"`
-	RetryPolicy  *retryPolicy `json:",omitempty"`
+	Arn, RoleArn     string
+	Input            string            `json:",omitempty"`
+	RetryPolicy      *retryPolicy      `json:",omitempty"`
+	DeadLetterConfig *deadLetterConfig `json:",omitempty"`
+}
+
+// deadLetterConfig names a standard queue; without Arn, which the service does not require, there is none.
+type deadLetterConfig struct {
+	Arn string `json:",omitempty"`
 }
 
 type retryPolicy struct{ MaximumEventAgeInSeconds, MaximumRetryAttempts *int }
@@ -495,6 +527,10 @@ func (s *Server) draft(name string, in scheduleInput) (*schedule, error) {
 	t, err := s.check(name, &in)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := s.assume(in.Target.RoleArn, in.GroupName); err != nil {
+		s.cfg.Log.Warn("role not assumed", "from", "scheduler", "role", in.Target.RoleArn, "why", err)
+		return nil, invalid("The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
 	}
 	return &schedule{Group: in.GroupName, Name: name, Wish: in, Made: now(), timing: t}, nil
 }
@@ -726,6 +762,7 @@ var (
 	names     = regexp.MustCompile(`^[0-9a-zA-Z-_.]{1,64}$`)
 	tokens    = regexp.MustCompile(`^[a-zA-Z0-9-_]{1,64}$`)
 	roles     = regexp.MustCompile(`^arn:aws:iam::(\d{12}):role/[\w+=,.@/-]+$`)
+	queues    = regexp.MustCompile(`^arn:aws(-[a-z]+)?:sqs:[a-z0-9-]+:\d{12}:[a-zA-Z0-9_-]+$`) // FIFO queues, which end in .fifo, are none
 	functions = regexp.MustCompile(`^arn:aws:lambda:([a-z0-9-]+):(\d{12}):function:[a-zA-Z0-9-_]{1,64}(:[a-zA-Z0-9-_]+|:\$LATEST)?$`)
 )
 
@@ -808,6 +845,9 @@ func (s *Server) check(name string, in *scheduleInput) (timing, error) {
 func (s *Server) checkTarget(t *target) error {
 	if m := roles.FindStringSubmatch(t.RoleArn); m == nil || m[1] != s.cfg.AccountID {
 		return invalid("the RoleArn %s is not a role of account %s", t.RoleArn, s.cfg.AccountID)
+	}
+	if d := t.DeadLetterConfig; d != nil && d.Arn != "" && !queues.MatchString(d.Arn) {
+		return invalid("1 validation error detected: Value '%s' at 'target.deadLetterConfig.arn' failed to satisfy constraint: Member must satisfy regular expression pattern: ^arn:aws(-[a-z]+)?:sqs:[a-z0-9\\-]+:\\d{12}:[a-zA-Z0-9\\-_]+$", d.Arn)
 	}
 	if t.RetryPolicy == nil {
 		t.RetryPolicy = &retryPolicy{}

@@ -229,9 +229,6 @@ func TestRefusals(t *testing.T) {
 		"EC2 with a parameter it has not": {func(in *sdk.CreateScheduleInput) {
 			in.Target.Input = aws.String(`{"ClientVpnEndpointId":"c","AssociationId":"a","Force":true}`)
 		}, "ValidationException", "Target.Input"},
-		"a dead-letter queue": {func(in *sdk.CreateScheduleInput) {
-			in.Target.DeadLetterConfig = &types.DeadLetterConfig{Arn: aws.String("arn:aws:sqs:us-east-1:111122223333:q")}
-		}, "ValidationException", "DeadLetterConfig"},
 		"186 retries": {func(in *sdk.CreateScheduleInput) {
 			in.Target.RetryPolicy = &types.RetryPolicy{MaximumRetryAttempts: aws.Int32(186)}
 		}, "ValidationException", "maximumRetryAttempts"},

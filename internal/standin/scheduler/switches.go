@@ -31,6 +31,10 @@ type Unconfirmed struct {
 	// AnswersLost: every third change is made and yet answered with InternalServerException. Whether what was answered so
 	// has happened, the API Reference does not say.
 	AnswersLost bool
+	// RefusalsRetried: a call that the role has no permission for is an error worth retrying, until the retry policy ends.
+	// "Retrieve the dead-letter event" knows retryable and permanent errors and does not say which is which; EventBridge's
+	// rules, the older service, do not retry it ("Event retry policy and using dead-letter queues").
+	RefusalsRetried bool
 }
 
 // Switches are Throttle and the unconfirmed facts. A client that repeats a refused request, as every SDK does, gets
@@ -48,6 +52,7 @@ func (s *Server) Switches() []switches.Switch {
 		switches.Bool(&s.mu, "BusyWhileFiring", "A schedule that is being delivered can be neither changed nor deleted.", &u.BusyWhileFiring),
 		switches.Bool(&s.mu, "GroupsLinger", "A deleted group takes a minute, in which its schedules fire and no new one is made.", &u.GroupsLinger),
 		switches.Bool(&s.mu, "AnswersLost", "Every third change is made and answered InternalServerException all the same.", &u.AnswersLost),
+		switches.Bool(&s.mu, "RefusalsRetried", "A target's call that the role may not make is retried until the policy ends.", &u.RefusalsRetried),
 	}
 }
 

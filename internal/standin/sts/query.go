@@ -229,7 +229,7 @@ func (s *Server) assumeRole(caller Key, p map[string]string, now time.Time) (any
 	}
 	// A role that does not exist is told from one that may not be assumed by nobody.
 	role, ok := s.roles[arn]
-	if !ok || !role.may(caller, p["ExternalId"]) {
+	if !ok || !s.may(caller, role, p) {
 		return nil, &fault{http.StatusForbidden, "AccessDenied",
 			fmt.Sprintf("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", caller.reported(), arn)}
 	}

@@ -39,7 +39,10 @@ type Config struct {
 	Region string
 	Keys   []Key
 	Roles  []Role
-	Log    *slog.Logger
+	// Authorize is IAM: whether a key may do sts:AssumeRole to a role, by the role's trust policy too, in whose place it
+	// is: Role.Trusts and Role.ExternalID then count for nothing. nil: those alone decide.
+	Authorize func(accessKeyID, action, resource string, context map[string]string) error
+	Log       *slog.Logger
 }
 
 // Key is an access key that exists from the start: a user's, or one that AWS gave a function for its role.
@@ -61,9 +64,10 @@ type Role struct {
 
 // Server is the stand-in. Its methods may be called from several goroutines.
 type Server struct {
-	log      *slog.Logger
-	verifier sigv4.Verifier
-	roles    map[string]Role // by ARN
+	log       *slog.Logger
+	verifier  sigv4.Verifier
+	roles     map[string]Role // by ARN
+	authorize func(accessKeyID, action, resource string, context map[string]string) error
 
 	mu   sync.Mutex // guards keys
 	keys map[string]key
@@ -84,7 +88,7 @@ func New(c Config) (*Server, error) {
 	if c.Region == "" || c.Log == nil || len(c.Keys) == 0 {
 		return nil, errors.New("sts: Region, Keys and Log are required")
 	}
-	s := &Server{log: c.Log, roles: map[string]Role{}, keys: map[string]key{}}
+	s := &Server{log: c.Log, authorize: c.Authorize, roles: map[string]Role{}, keys: map[string]key{}}
 	s.verifier = sigv4.Verifier{Service: "sts", Region: c.Region, Lookup: s.known}
 	for _, k := range c.Keys {
 		if !principalForm.MatchString(k.ARN) || strings.Contains(k.ARN, ":role/") != (k.Session != "") {
@@ -113,6 +117,22 @@ func (s *Server) Lookup(accessKeyID string) (sigv4.Credentials, bool) {
 		return sigv4.Credentials{}, false
 	}
 	return k.Credentials, true
+}
+
+// Whose says whose access key it is: the ARN of a user, or that of a role with the name of its session. It knows those
+// that Lookup does.
+func (s *Server) Whose(accessKeyID string) (arn, session string, ok bool) {
+	k, ok := s.of(accessKeyID)
+	if !ok || k.expired(time.Now()) {
+		return "", "", false
+	}
+	return k.ARN, k.Session, true
+}
+
+// Issue makes credentials of a role for one of AWS's own services, which assumes it without a request. Whether the role
+// lets it is the caller's to ask; the role need not be one of Config.Roles.
+func (s *Server) Issue(roleARN, session string, lasts time.Duration) sigv4.Credentials {
+	return s.issue(Role{ARN: roleARN}, session, lasts, time.Now()).Credentials
 }
 
 // known is Lookup with the expired ones: STS itself says that they are.
@@ -144,8 +164,19 @@ func (s *Server) issue(r Role, session string, lasts time.Duration, now time.Tim
 	return k
 }
 
-// may reports whether the caller may assume the role.
-func (r Role) may(caller Key, externalID string) bool {
+// may reports whether the caller may assume the role with these parameters.
+func (s *Server) may(caller Key, r Role, p map[string]string) bool {
+	if s.authorize == nil {
+		return r.trusts(caller, p["ExternalId"])
+	}
+	context := map[string]string{"sts:RoleSessionName": p["RoleSessionName"]}
+	if id, given := p["ExternalId"]; given {
+		context["sts:ExternalId"] = id
+	}
+	return s.authorize(caller.AccessKeyID, "sts:AssumeRole", r.ARN, context) == nil
+}
+
+func (r Role) trusts(caller Key, externalID string) bool {
 	account := strings.Join(strings.SplitN(caller.ARN, ":", 6)[:5], ":") + ":root"
 	return (slices.Contains(r.Trusts, caller.ARN) || slices.Contains(r.Trusts, account)) && (r.ExternalID == "" || r.ExternalID == externalID)
 }
