@@ -66,6 +66,10 @@ var imports = []struct {
 		"pages and API see the keeper and the person, never AWS: a page that can call EC2 will, on a GET"},
 	{"internal/lambdahost", "", "",
 		"it turns events into http.Handler calls and would do so for any program"},
+	{"internal/metrics", "internal/latch", "",
+		"it puts what the latch tells into CloudWatch's words, which the latch must not know"},
+	{"internal/inside", "internal/latch", "",
+		"it judges what the adapters' probes answer, and is handed them: so it can be tested with nothing but answers"},
 	{"internal/check", "", "",
 		"the test command must run when nothing else compiles"},
 	{"internal/standin/statefile", "", "", "shared by stand-ins; it knows none of them"},
@@ -90,7 +94,7 @@ var imports = []struct {
 	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
 		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/httpapi internal/standin/iam internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
-		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap", "internal/latch/latchtest",
+		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap internal/inside internal/metrics", "internal/latch/latchtest",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
 }
 
@@ -106,9 +110,9 @@ var outside = []struct {
 	{"github.com/aws/smithy-go", "internal/awserr internal/clientvpn internal/store internal/deadman cmd/nightlatch/operator.go",
 		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"part of the SDK"},
-	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go cmd/nightlatch/operator.go",
+	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go cmd/nightlatch/lambda_doctor.go cmd/nightlatch/operator.go",
 		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
-		"the binary makes one aws.Config for the functions, in one file, and one for operators, in another"},
+		"the binary makes one aws.Config for the functions, in one file, and one for operators, in another; the doctor's event takes the first with another client"},
 	{"github.com/aws/aws-sdk-go-v2/credentials", "cmd/nightlatch/aws.go",
 		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"adapters are given credentials and look for none"},
@@ -141,6 +145,8 @@ var standardOnly = map[string]string{
 	"internal/access/accesstest": "as latch",
 	"internal/latch/latchtest":   "as latch",
 	"internal/latch/mutate":      "as latch",
+	"internal/metrics":           "a line of JSON needs no SDK",
+	"internal/inside":            "as latch",
 	"internal/check":             "it must start on a machine that has Go and git and no module yet",
 	"internal/standin/statefile": "every stand-in imports it",
 	"internal/standin/wiretap":   "what it shows must be readable without knowing any SDK",
@@ -151,7 +157,7 @@ var standardOnly = map[string]string{
 // lambdaBuild is all that the Lambda build may consist of: our packages, and modules from outside. A stand-in, the
 // command line or deployment code in it would be attack surface and cold start for nothing.
 var lambdaBuild = []string{
-	"cmd/nightlatch", "internal/access", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/lambdahost", "internal/latch", "internal/notify", "internal/role",
+	"cmd/nightlatch", "internal/access", "internal/awserr", "internal/clientvpn", "internal/config", "internal/deadman", "internal/inside", "internal/lambdahost", "internal/latch", "internal/metrics", "internal/notify", "internal/role",
 	"internal/secret", "internal/signin", "internal/store", "internal/web",
 	"github.com/aws/aws-lambda-go", "github.com/aws/aws-sdk-go-v2", "github.com/aws/aws-sdk-go-v2/credentials",
 	"github.com/aws/aws-sdk-go-v2/internal/configsources", "github.com/aws/aws-sdk-go-v2/internal/endpoints/v2",

@@ -277,6 +277,7 @@ var albKeyServer = []attack{
 			}
 		}
 		g.told(t, `"failed"`, "key server gave no usable answer")
+		g.told(t, `"_aws"`, `"SignInErrors":1`)
 		g.set(server, false)
 		for late := time.Now().Add(15 * time.Second); ; <-time.After(250 * time.Millisecond) {
 			with(t, g.alice, http.MethodGet, at(g.alice, "/api/v1/endpoints/office"), "", "", nil)

@@ -841,8 +841,9 @@ func TestTours(t *testing.T) {
 	const otherway = "(every unconfirmed fact the other way)"
 	results := map[journey]chan result{}
 	turns := make(chan struct{}, 2)
+	folders := map[journey]string{} // of the whole journeys
 	tour := func(j journey) {
-		o := options(t, "")
+		o := options(t, folders[j])
 		var out bytes.Buffer
 		o.tour, o.front.name, o.sabotage, o.stdout = true, j.front, j.sabotage, &out
 		if j.sabotage == otherway {
@@ -876,6 +877,9 @@ func TestTours(t *testing.T) {
 		results[j] = make(chan result, 1)
 	}
 	for _, j := range whole {
+		folders[j] = t.TempDir()
+	}
+	for _, j := range whole {
 		go tour(j)
 	}
 	go func() {
@@ -890,6 +894,7 @@ func TestTours(t *testing.T) {
 			if r.err != nil { // the tour's own time is bounded: tourTakes
 				t.Errorf("%v after %v\n%s", r.err, r.took, r.text)
 			}
+			counted(t, filepath.Join(folders[j], "demo.log"))
 		})
 	}
 	for _, j := range broken {
@@ -904,5 +909,35 @@ func TestTours(t *testing.T) {
 				t.Errorf("%v after %v, want hop %s to fail\n%s", r.err, r.took, blame, r.text)
 			}
 		})
+	}
+}
+
+// counted looks for the lines of metrics that the beat wrote into the log, as CloudWatch would.
+func counted(t *testing.T, log string) {
+	t.Helper()
+	raw, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, shut := 0, 0
+	for line := range strings.Lines(string(raw)) {
+		_, text, beat := strings.Cut(line, "] ")
+		if !beat || !strings.HasPrefix(line, "[nightlatch-beat/") || !strings.Contains(text, `"_aws"`) {
+			continue
+		}
+		var l emf
+		if err := json.Unmarshal([]byte(text), &l); err != nil || !l.valid() {
+			t.Errorf("CloudWatch would not take %s: %v", text, err)
+			continue
+		}
+		switch {
+		case *l.Open == 1 && *l.AssociatedSubnets == 1 && l.OpenEndpoints == "office":
+			open++
+		case *l.Open == 0 && l.OpenEndpoints == "":
+			shut++
+		}
+	}
+	if open == 0 || shut == 0 {
+		t.Errorf("the beats counted the endpoint as open %d times, as not open %d times: want both", open, shut)
 	}
 }

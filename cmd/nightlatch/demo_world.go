@@ -45,6 +45,7 @@ const (
 	demoAccount  = "111122223333"
 	demoTable    = "nightlatch"
 	demoGroup    = "nightlatch"
+	demoStack    = "nightlatch"
 	demoRole     = "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"
 	demoBeatRole = "arn:aws:iam::" + demoAccount + ":role/nightlatch-beat"
 	demoQueue    = "arn:aws:sqs:" + demoRegion + ":" + demoAccount + ":nightlatch-dead-letters"
@@ -455,6 +456,7 @@ func (w *world) functions(program *string, building *sync.WaitGroup, role sigv4.
 		"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
 		"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
 		webhookVariable: w.url("http", "127.0.0.1", "console") + "/api/webhook",
+		stackVariable:   demoStack,
 	}
 	if secret := w.oidcClientSecret(); secret != "" {
 		env[clientSecretVariable] = secret

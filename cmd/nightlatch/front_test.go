@@ -54,7 +54,7 @@ func functionOf(t *testing.T, text string, more map[string]string, log io.Writer
 	for name, value := range more {
 		env[name] = value
 	}
-	return function(func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(log, nil)))
+	return function(func(name string) string { return env[name] }, io.Discard, slog.New(slog.NewJSONHandler(log, nil)))
 }
 
 // Which events a front takes follows from who signs people in.
@@ -109,7 +109,7 @@ func TestOwnSignInLetsNobodyInByItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		front, err := newFront(c, keeper, people, secret.New("s"), client, slog.New(slog.DiscardHandler))
+		front, err := newFront(c, keeper, people, secret.New("s"), client, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,9 +31,9 @@ const (
 )
 
 // bootstrap serves a Lambda function's events until Lambda ends it. What it returns is why it could not start.
-func bootstrap(env func(string) string, stderr io.Writer) error {
+func bootstrap(env func(string) string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	handler, err := function(env, log)
+	handler, err := function(env, stdout, log)
 	if err != nil {
 		log.Error("the function cannot start", "err", err)
 		return err
@@ -42,7 +42,7 @@ func bootstrap(env func(string) string, stderr io.Writer) error {
 	return nil
 }
 
-func function(env func(string) string, log *slog.Logger) (func(context.Context, json.RawMessage) (any, error), error) {
+func function(env func(string) string, stdout io.Writer, log *slog.Logger) (func(context.Context, json.RawMessage) (any, error), error) {
 	path := cmp.Or(env("NIGHTLATCH_CONFIG"), filepath.Join(env("LAMBDA_TASK_ROOT"), "nightlatch.yaml"))
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -67,6 +67,7 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 	if err != nil {
 		return nil, err
 	}
+	count := newMetrics(c, env, stdout, log)
 	keeper, err := newKeeper(c, cfg, env("_HANDLER") == handlerBeat, tell, log)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 		if err != nil {
 			return nil, err
 		}
-		front, err := newFront(c, keeper, people, secret.New(env(clientSecretVariable)), client, log)
+		front, err := newFront(c, keeper, people, secret.New(env(clientSecretVariable)), client, count.signInBroken, log)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +90,7 @@ func function(env func(string) string, log *slog.Logger) (func(context.Context, 
 		}
 		return lambdahost.ALB(front, log), nil
 	case handlerBeat:
-		return func(ctx context.Context, _ json.RawMessage) (any, error) { return nil, keeper.Beat(ctx, c.BeatFor) }, nil
+		return beatHandler(c, keeper, count, lookInside(c, cfg, client, log)), nil
 	default:
 		return nil, fmt.Errorf("handler %q: the function's handler must be %q or %q", h, handlerFront, handlerBeat)
 	}
@@ -128,8 +129,8 @@ func newNotify(c *config.Config, env func(string) string, client *http.Client) (
 const clientSecretVariable = "NIGHTLATCH_OIDC_CLIENT_SECRET"
 
 // newFront makes pages and API with whichever sign-in the configuration names.
-func newFront(c *config.Config, keeper *latch.Keeper, people *store.Store, clientSecret secret.String, client *http.Client, log *slog.Logger) (http.Handler, error) {
-	pages := web.Config{Keeper: keeper, Admin: keeper, Rules: c.Access, People: people, Audit: people.Append, RequestID: lambdahost.RequestID, Log: log}
+func newFront(c *config.Config, keeper *latch.Keeper, people *store.Store, clientSecret secret.String, client *http.Client, broken func(context.Context, error), log *slog.Logger) (http.Handler, error) {
+	pages := web.Config{Keeper: keeper, Admin: keeper, Rules: c.Access, People: people, Audit: people.Append, SignInBroken: broken, RequestID: lambdahost.RequestID, Log: log}
 	for _, e := range c.Endpoints {
 		pages.Endpoints = append(pages.Endpoints, webEndpoint(e))
 	}

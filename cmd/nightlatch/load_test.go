@@ -228,7 +228,7 @@ func (g *rig) invoke(w http.ResponseWriter, r *http.Request) {
 	}
 	g.mu.Unlock()
 	if front == nil {
-		pages, err := newFront(g.config, g.keeper(), g.people(), secret.String{}, g.client, g.log)
+		pages, err := newFront(g.config, g.keeper(), g.people(), secret.String{}, g.client, nil, g.log)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

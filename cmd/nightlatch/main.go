@@ -23,7 +23,7 @@ func main() {
 func run(ctx context.Context, args []string, env func(string) string, stdout, stderr io.Writer) error {
 	if env("AWS_LAMBDA_RUNTIME_API") != "" {
 		signal.Reset() // Lambda ends a function between events; there is nothing to put in order, so SIGTERM may
-		return bootstrap(env, stderr)
+		return bootstrap(env, stdout, stderr)
 	}
 	return command(ctx, args, env, stdout, stderr)
 }

@@ -1,6 +1,7 @@
 package clientvpn_test
 
 import (
+	"errors"
 	"log/slog"
 	"testing"
 
@@ -64,5 +65,42 @@ func TestVPNOverTheWire(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The stand-in refuses what IAM would, and knows DryRun.
+func TestProbeOverTheWire(t *testing.T) {
+	const endpoint, no = "cvpn-endpoint-0123456789abcdef0", "CreateClientVpnRoute"
+	key := sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+	s, err := ec2.New(ec2.Config{
+		Region: "us-east-1", AccountID: "111122223333", Credentials: func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID },
+		Allowed: func(_, action string) bool { return action != no }, Throttle: true, Log: slog.New(slog.DiscardHandler),
+		Endpoints: []ec2.Endpoint{{ID: endpoint, VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", SecurityGroups: []ec2.SecurityGroup{{ID: "sg-0a", Name: "a"}},
+			Subnets: []ec2.Subnet{{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"}}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := clientvpn.New(clientvpn.Config{Log: slog.New(slog.DiscardHandler), AWS: aws.Config{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""), HTTPClient: latchtest.InProcess{Handler: s.Handler()},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, answers := v.Probe(t.Context(), endpoint, "subnet-0a")
+	for operation, err := range answers {
+		if f, ok := errors.AsType[*latch.Fault](err); ok != (operation == no) || ok && f.Code != "UnauthorizedOperation" {
+			t.Errorf("%s: %v", operation, err)
+		}
+	}
+	if len(answers) != 8 || o.Status != latch.PendingAssociate {
+		t.Errorf("%d operations asked for, the endpoint is %q", len(answers), o.Status)
+	}
+	if now, err := v.Observe(t.Context(), endpoint); err != nil || len(now.Associations) > 0 || len(now.Routes) > 0 {
+		t.Errorf("the probe left %+v (%v)", now, err)
+	}
+	_, answers = v.Probe(t.Context(), "cvpn-endpoint-0fedcba9876543210", "subnet-0a")
+	if err := answers["DescribeClientVpnEndpoints"]; !errors.Is(err, latch.ErrNotFound) {
+		t.Errorf("an endpoint that is not there: %v", err)
 	}
 }

@@ -76,17 +76,35 @@ func New(c Config) (*Keeper, error) {
 // Reconcile looks at the endpoint, plans, takes the steps, and sends the messages that are due. The error joins what went wrong in single steps; the
 // steps that could be taken were.
 func (k *Keeper) Reconcile(ctx context.Context, id EndpointID) (Decision, error) {
+	t, err := k.reconcile(ctx, id)
+	return t.decision, err
+}
+
+func (k *Keeper) reconcile(ctx context.Context, id EndpointID) (*turn, error) {
 	t, err := k.turn(ctx, id, Observation{}, k.c.Endpoints[id].LookEvery)
 	if t.record.Version > 0 {
 		t.deliver(ctx)
 	}
-	return t.decision, err
+	return t, err
 }
 
 // Beat keeps every endpoint for as long as length: those in transition are looked at again whenever their decision
 // asks for it, and at the end, so that no gap before the next beat is longer than the rest between them. It returns
 // early when nothing will change before the next.
 func (k *Keeper) Beat(ctx context.Context, length time.Duration) error {
+	_, err := k.TalliedBeat(ctx, length)
+	return err
+}
+
+// TalliedBeat is Beat, and says how it left the endpoints, in the order of their ids. It has a tally of every endpoint,
+// whatever the error.
+func (k *Keeper) TalliedBeat(ctx context.Context, length time.Duration) ([]Tally, error) {
+	tallies := map[EndpointID]Tally{}
+	err := k.beat(ctx, length, tallies)
+	return slices.SortedFunc(maps.Values(tallies), func(a, b Tally) int { return cmp.Compare(a.Endpoint, b.Endpoint) }), err
+}
+
+func (k *Keeper) beat(ctx context.Context, length time.Duration, tallies map[EndpointID]Tally) error {
 	end := time.Now().Add(length)
 	due := slices.Collect(maps.Keys(k.c.Endpoints))
 	for {
@@ -95,6 +113,7 @@ func (k *Keeper) Beat(ctx context.Context, length time.Duration) error {
 		due = due[:0]
 		soonest := end
 		for id, l := range looks {
+			tallies[id] = l.tally.after(tallies[id])
 			faults = errors.Join(faults, l.err)
 			if !l.next.IsZero() && l.next.Before(end.Add(beatRest)) {
 				// One that is not due yet is looked at with the others: that costs a call or two and saves a queue.
@@ -111,8 +130,9 @@ func (k *Keeper) Beat(ctx context.Context, length time.Duration) error {
 }
 
 type looked struct {
-	next time.Time
-	err  error
+	next  time.Time
+	err   error
+	tally Tally
 }
 
 func (k *Keeper) round(ctx context.Context, ids []EndpointID) map[EndpointID]looked {
@@ -126,8 +146,8 @@ func (k *Keeper) round(ctx context.Context, ids []EndpointID) map[EndpointID]loo
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			d, err := k.Reconcile(ctx, id)
-			l := looked{next: d.NextLook}
+			t, err := k.reconcile(ctx, id)
+			l := looked{next: t.decision.NextLook, tally: t.tally(err)}
 			if err != nil {
 				l.err = fmt.Errorf("%s: %w", id, err)
 				if l.next.IsZero() {
@@ -895,6 +915,7 @@ type turn struct {
 	// be made. Nil when it may.
 	halted error
 	early  []SubnetID // subnets that take no route yet
+	lost   int        // messages given up
 }
 
 // turn makes one pass, which may wait so long for routes. It uses look if that is not older than what the record

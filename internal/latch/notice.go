@@ -190,10 +190,11 @@ func (t *turn) deliver(ctx context.Context) {
 	}
 }
 
-// settle takes a notice out of the outbox.
-func (t *turn) settle(ctx context.Context, n Notice, also func(*Record)) {
+// settle takes a notice out of the outbox, and says whether it was this pass that did.
+func (t *turn) settle(ctx context.Context, n Notice, also func(*Record)) (mine bool) {
 	err := t.amend(ctx, func(r *Record) {
-		if i := slices.IndexFunc(r.Outbox, func(x Notice) bool { return x.ID == n.ID }); i >= 0 {
+		i := slices.IndexFunc(r.Outbox, func(x Notice) bool { return x.ID == n.ID })
+		if mine = i >= 0; mine {
 			r.Outbox = slices.Delete(r.Outbox, i, i+1)
 			also(r)
 		}
@@ -201,6 +202,7 @@ func (t *turn) settle(ctx context.Context, n Notice, also func(*Record)) {
 	if err != nil {
 		t.k.c.Log.Warn("outbox not cleared", "endpoint_id", t.id, "err", err)
 	}
+	return mine && err == nil
 }
 
 // bury gives a notice up, visibly.
@@ -208,10 +210,12 @@ func (t *turn) bury(ctx context.Context, n Notice) {
 	t.k.c.Log.Error("message given up", "endpoint_id", t.id, "kind", n.Kind, "tries", n.Tries, "err", n.Last)
 	entry := Entry{At: time.Now(), ID: rand.Text(), Endpoint: t.id, Action: "notice.lost", Code: n.Reason, Why: n.Last, Before: string(n.Kind)}
 	t.k.copy(ctx, entry)
-	t.settle(ctx, n, func(r *Record) {
+	if t.settle(ctx, n, func(r *Record) {
 		r.note(entry)
 		r.DeadLetters = append(r.DeadLetters, n)
 		r.DeadLetters = r.DeadLetters[max(0, len(r.DeadLetters)-deadMax):]
-	})
+	}) {
+		t.lost++
+	}
 	t.write(ctx)
 }

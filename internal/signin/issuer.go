@@ -36,6 +36,7 @@ type issuer struct {
 	provider    *oidc.Provider
 	oauth       oauth2.Config // without the client's secret
 	keys        oidc.KeySet
+	keysURL     string
 	algorithms  []string
 	logout      string // end_session_endpoint, empty when there is none
 	namesItself bool   // its answers must say whose they are (RFC 9207)
@@ -108,6 +109,7 @@ func (o *OIDC) discover(ctx context.Context) (*issuer, error) {
 		provider:   provider,
 		oauth:      oauth2.Config{ClientID: o.c.ClientID, Endpoint: endpoint, RedirectURL: o.c.RedirectURL, Scopes: o.c.Scopes},
 		keys:       oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.client), meta.Keys), // it outlives the request
+		keysURL:    meta.Keys,
 		algorithms: meta.Algorithms, logout: meta.Logout, namesItself: meta.NamesItself, until: time.Now().Add(issuerLife),
 	}, nil
 }

@@ -179,6 +179,9 @@ func (o *OIDC) Finish(w http.ResponseWriter, r *http.Request) (next string, err 
 		return "", refuse("the answer holds neither a code nor an error")
 	}
 	c, err := o.redeem(ctx, i, f, code)
+	if errors.Is(err, ErrToken) {
+		err = falseToken{err}
+	}
 	if err != nil {
 		return "", err
 	}
@@ -287,7 +290,7 @@ func (o *OIDC) logout(ctx context.Context) string {
 func (o *OIDC) session(c claims, value, source string) (access.Session, error) {
 	sub := c.text("sub")
 	if !usable(sub) {
-		return access.Session{}, refuse("the ID token: sub is not usable as an identifier")
+		return access.Session{}, falseToken{refuse("the ID token: sub is not usable as an identifier")}
 	}
 	now := time.Now().UTC().Round(0)
 	s := access.Session{ID: sessionID(value), Subject: latch.Subject(sub), Issuer: o.c.Issuer, Email: display(c.text("email")),

@@ -599,6 +599,11 @@ func TestNoSignIn(t *testing.T) {
 				if took := time.Since(before); took > 3*callTimeout {
 					t.Errorf("took %v", took)
 				}
+				// Up to the exchange a refused answer is the browser's; what comes after is the issuer's or the store's.
+				exchanged := slices.Contains(j.op.asked, "/token")
+				if broken := errors.Is(tt.want, ErrIssuer) || !errors.Is(tt.want, ErrFlow) && exchanged; Broken(err) != broken {
+					t.Errorf("Broken(%v) = %t, want %t", err, Broken(err), broken)
+				}
 				j.store.Fail = nil
 				if all := j.sessions(); len(all) != 0 {
 					t.Errorf("somebody is signed in: %+v", all)

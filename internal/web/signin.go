@@ -100,6 +100,7 @@ func (h *handler) beginSignIn(w http.ResponseWriter, r *http.Request) {
 		next = looking(next)
 	}
 	if err := h.c.SignIn.Begin(w, r, next); err != nil {
+		h.signInBroken(r, err)
 		visitOf(r).back = signInAt(next)
 		h.fail(w, r, err)
 	}
@@ -122,6 +123,7 @@ func (h *handler) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	next, err := h.c.SignIn.Finish(w, r)
 	next = localPath(next)
 	if err != nil {
+		h.signInBroken(r, err)
 		visitOf(r).back = signInAt(next)
 		h.fail(w, r, err)
 		return

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -182,16 +183,23 @@ func TestSignInErrors(t *testing.T) {
 		err    error
 		status int
 		title  string
+		broken bool
 	}{
-		"an answer to nobody's question":     {"/oauth2/callback?code=x&state=y", fmt.Errorf("%w: no cookie", signin.ErrFlow), 400, "This sign-in cannot be finished"},
-		"a token that is refused":            {"/oauth2/callback?code=x&state=y", signin.ErrToken, 401, "Your sign-in was not accepted"},
-		"the issuer is away":                 {"/oauth2/callback?code=x&state=y", signin.ErrIssuer, 503, "Nobody can sign in now"},
-		"the issuer is away at the start":    {"/sign-in?next=/endpoints/seoul", signin.ErrIssuer, 503, "Nobody can sign in now"},
-		"something nobody thought of":        {"/oauth2/callback", errors.New("inside"), 500, "Something went wrong"},
-		"something nobody thought of before": {"/sign-in", errors.New("inside"), 500, "Something went wrong"},
+		"an answer to nobody's question":     {"/oauth2/callback?code=x&state=y", fmt.Errorf("%w: no cookie", signin.ErrFlow), 400, "This sign-in cannot be finished", false},
+		"a token that is refused":            {"/oauth2/callback?code=x&state=y", signin.ErrToken, 401, "Your sign-in was not accepted", false},
+		"the issuer is away":                 {"/oauth2/callback?code=x&state=y", signin.ErrIssuer, 503, "Nobody can sign in now", true},
+		"the issuer is away at the start":    {"/sign-in?next=/endpoints/seoul", signin.ErrIssuer, 503, "Nobody can sign in now", true},
+		"something nobody thought of":        {"/oauth2/callback", errors.New("inside"), 500, "Something went wrong", false},
+		"something nobody thought of before": {"/sign-in", errors.New("inside"), 500, "Something went wrong", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := send(newHandler(t, &fake{view: off}, oidc(&fakeSignIn{err: tt.err, next: "/endpoints/seoul"})), "GET", tt.path, "")
+			var broken []error
+			w := send(newHandler(t, &fake{view: off}, oidc(&fakeSignIn{err: tt.err, next: "/endpoints/seoul"}), func(c *Config) {
+				c.SignInBroken = func(_ context.Context, err error) { broken = append(broken, err) }
+			}), "GET", tt.path, "")
+			if told := len(broken) == 1 && errors.Is(broken[0], tt.err); told != tt.broken || len(broken) > 1 {
+				t.Errorf("told of %v, want %t", broken, tt.broken)
+			}
 			body := w.Body.String()
 			if w.Code != tt.status || !strings.Contains(body, tt.title) || strings.Contains(body, "inside") {
 				t.Errorf("got %d, want %d %s\n%s", w.Code, tt.status, tt.title, body)
@@ -202,6 +210,43 @@ func TestSignInErrors(t *testing.T) {
 			}
 			if want := `<a class="button" href="/sign-in?next=` + next + `">Start again</a>`; !strings.Contains(body, want) {
 				t.Errorf("no way to start again: %s\n%s", want, body)
+			}
+		})
+	}
+}
+
+// Behind a load balancer the sign-in is checked with each request.
+func TestBrokenSignIns(t *testing.T) {
+	for name, tt := range map[string]struct {
+		authenticate error
+		down         string // method of the store
+		broken       bool
+	}{
+		"signed in":               {nil, "", false},
+		"no token":                {signin.ErrNoToken, "", false},
+		"an expired token":        {fmt.Errorf("%w: header: expired", signin.ErrToken), "", false},
+		"no session":              {signin.ErrNoSession, "", false},
+		"somebody who may not":    {ErrForbidden, "", false},
+		"no key":                  {fmt.Errorf("%w: status 500", signin.ErrKeyServer), "", true},
+		"sessions cannot be read": {fmt.Errorf("session: %w", latch.ErrUnavailable), "", true},
+		"blocks cannot be read":   {nil, "Blocked", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var broken []error
+			h := newHandler(t, &fake{view: off}, func(c *Config) {
+				authenticate := c.Authenticate
+				c.Authenticate = func(r *http.Request) (access.Identity, error) {
+					if tt.authenticate != nil {
+						return access.Identity{}, tt.authenticate
+					}
+					return authenticate(r)
+				}
+				c.People = &fakePeople{down: map[string]bool{tt.down: true}}
+				c.SignInBroken = func(_ context.Context, err error) { broken = append(broken, err) }
+			})
+			send(h, "GET", "/endpoints/seoul?look", "")
+			if len(broken) > 1 || (len(broken) == 1) != tt.broken {
+				t.Errorf("told of %v, want %t", broken, tt.broken)
 			}
 		})
 	}

@@ -76,6 +76,9 @@ type Config struct {
 	// expired session is redirected along them, which a Content-Security-Policy must allow, and the last of them is
 	// where somebody comes from who has just signed in.
 	SignInOrigins []string
+	// SignInBroken is told of each sign-in, and each look whether somebody is signed in and not blocked, that is Broken by
+	// signin's word. May be nil.
+	SignInBroken func(context.Context, error)
 	// LogoutURL ends the session of the user pool: https://<domain>/logout?client_id=…&logout_uri=…. A SignIn knows its own,
 	// whose origin then belongs to SignInOrigins.
 	LogoutURL string
@@ -364,6 +367,13 @@ func (w *recorder) WriteHeader(status int) {
 // Unwrap lets http.MaxBytesReader reach the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// signInBroken tells of an error that is not the person's.
+func (h *handler) signInBroken(r *http.Request, err error) {
+	if h.c.SignInBroken != nil && signin.Broken(err) {
+		h.c.SignInBroken(r.Context(), err)
+	}
+}
+
 // signedIn lets in whom Authenticate names and nobody has blocked, and answers the error of what follows. Where the
 // sign-in is ours, a page leads to it.
 func (h *handler) signedIn(next func(http.ResponseWriter, *http.Request, latch.Principal) error) http.HandlerFunc {
@@ -378,6 +388,7 @@ func (h *handler) signedIn(next func(http.ResponseWriter, *http.Request, latch.P
 		if err == nil {
 			err = h.blocked(r)
 		}
+		h.signInBroken(r, err)
 		if err == nil {
 			visitOf(r).in = true
 			err = next(w, r, p.Principal)
