@@ -79,6 +79,7 @@ var imports = []struct {
 	{"internal/standin/certs", "internal/standin/statefile", "", "the demo's own, and no stand-in's"},
 	{"internal/standin/alb", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "",
 		"a stand-in that shares the product's types shares its mistakes; and one that imports another can only be used with it"},
+	{"internal/standin/cloudformation", "internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/cognito", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
 	{"internal/standin/console", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
 	{"internal/standin/directory", "internal/standin/statefile internal/standin/switches internal/standin/wiretap", "", "as alb"},
@@ -92,7 +93,7 @@ var imports = []struct {
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
 	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
-		"internal/standin/alb internal/standin/certs internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
+		"internal/standin/alb internal/standin/certs internal/standin/cloudformation internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/httpapi internal/standin/iam internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap internal/inside internal/metrics", "internal/latch/latchtest",
 		"only the binary sees everything, but it wires no test fake and does not check itself"},
@@ -105,16 +106,16 @@ var outside = []struct {
 	why                string
 }{
 	{"github.com/aws/aws-sdk-go-v2", "internal/clientvpn internal/role internal/store internal/deadman",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
+		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"AWS is reached through the adapters alone; the stand-ins' tests use the SDK as a client that nobody here wrote"},
 	{"github.com/aws/smithy-go", "internal/awserr internal/clientvpn internal/store internal/deadman cmd/nightlatch/operator.go",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
+		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"part of the SDK"},
 	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go cmd/nightlatch/lambda_doctor.go cmd/nightlatch/operator.go",
-		"internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
+		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"the binary makes one aws.Config for the functions, in one file, and one for operators, in another; the doctor's event takes the first with another client"},
 	{"github.com/aws/aws-sdk-go-v2/credentials", "cmd/nightlatch/aws.go",
-		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
+		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"adapters are given credentials and look for none"},
 	{"github.com/aws/aws-sdk-go-v2/credentials/stscreds", "internal/role", "",
 		"the one place where a role is assumed"},

@@ -18,8 +18,6 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
-
-	"github.com/nightlatch/nightlatch/internal/standin/iam"
 )
 
 // stopWithin bounds a clean stop.
@@ -44,8 +42,8 @@ type demoOptions struct {
 	patience       time.Duration // of the front with a client that sends nothing; 0: as long as it has by itself
 	directory      directoryOptions
 	front          frontOptions
-	samlMetadata   string     // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
-	roles          []iam.Role // of the functions and the schedules; nil: demoRoles
+	template       string // file with the CloudFormation template; "rendered": the rendered one; empty: too, and the configuration repeats what it tells
+	samlMetadata   string // URL of the identity provider in front of the user pool; empty: Identity Center's stand-in
 	stdout, stderr io.Writer
 }
 
@@ -92,6 +90,8 @@ they name, and nothing costs money.`,
 	f.StringVar(&o.sabotage, "sabotage", "", "break one thing: "+strings.Join(namesOf(sabotages), ", "))
 	f.StringSliceVar(&o.unconfirmed, "unconfirmed", nil, "let a stand-in behave the other way where AWS's documents leave it open: names as in the console, or all")
 	f.StringVar(&o.samlMetadata, "saml-metadata", "", "let the user pool sign people in at this SAML identity provider instead of Identity Center: its metadata's URL, read at the first sign-in")
+	f.StringVar(&o.template, "template", "", "boot from this CloudFormation template (default: the one that is rendered, as by nightlatch deploy); the functions and the command line know from the stack alone what only it knows")
+	f.Lookup("template").NoOptDefVal = rendered
 	o.front.flags(c)
 	o.directory.flags(c)
 	return c

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +86,7 @@ func onLoopback(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// callbacks are where the user pool may send browsers: after a sign-in, and after a sign-out.
+// callbacks are where browsers are sent back to: after a sign-in, and after a sign-out.
 func (w *world) callbacks(site string) (signIn, signOut string) {
 	if w.o.front.name == frontALB {
 		return site + "/oauth2/idpresponse", site + "/signed-out"
@@ -97,41 +96,31 @@ func (w *world) callbacks(site string) (signIn, signOut string) {
 
 // makeFront makes what browsers talk to, in front of the function, and returns the configuration's section about the
 // sign-in there.
-func (w *world) makeFront(site, pool, aws string, client *http.Client, origins []string) (signIn string, err error) {
+func (w *world) makeFront(plan *blueprint, site, pool, aws string, client *http.Client, origins []string) (signIn string, err error) {
 	callback, signedOut := w.callbacks(site)
 	logout := pool + "/logout?" + url.Values{"client_id": {w.pool.ClientID()}, "logout_uri": {signedOut}}.Encode()
-	function, caller := w.lambda.FunctionARN("nightlatch"), w.iam.front.credentials
 	if w.o.front.name == frontALB {
-		w.alb, err = alb.New(alb.Config{
-			Region: demoRegion, AccountID: demoAccount, Name: "nightlatch",
-			AuthorizationEndpoint: pool + "/oauth2/authorize", TokenEndpoint: pool + "/oauth2/token", UserInfoEndpoint: pool + "/oauth2/userInfo",
-			Issuer: w.pool.Issuer(), ClientID: w.pool.ClientID(), ClientSecret: w.pool.ClientSecret(), Scope: "openid",
-			ExtraParams: map[string]string{"identity_provider": "IdentityCenter"}, SessionTimeout: 8 * time.Hour, IdleTimeout: w.o.patience,
-			Rules:     []alb.Rule{{Path: "/signed-out", Status: http.StatusOK, ContentType: "text/html", Body: signedOutPage}},
-			LambdaURL: aws, FunctionARN: function, Caller: caller, MultiValueHeaders: true, DropInvalidHeaderFields: true,
-			Clock: w.clocks["clock-alb"], Client: client, StateFile: w.file("alb"), Log: w.log,
-		})
-		if err != nil {
+		c := plan.alb
+		c.Region, c.AccountID, c.TargetGroupARN = demoRegion, demoAccount, "" // the target group's id is kept with the load balancer's
+		c.AuthorizationEndpoint, c.TokenEndpoint, c.UserInfoEndpoint = pool+"/oauth2/authorize", pool+"/oauth2/token", pool+"/oauth2/userInfo"
+		c.Issuer, c.ClientID, c.ClientSecret = w.pool.Issuer(), w.pool.ClientID(), w.pool.ClientSecret()
+		c.IdleTimeout, c.LambdaURL, c.Caller = w.o.patience, aws, w.iam.front.credentials
+		c.Clock, c.Client, c.StateFile, c.Log = w.clocks["clock-alb"], client, w.file("alb"), w.log
+		if w.alb, err = alb.New(c); err != nil {
 			return "", err
 		}
-		if err := w.iam.behind(w.alb.TargetGroupARN(), w.alb.TargetGroupARN(), function); err != nil {
-			return "", err
-		}
+		w.iam.behind(w.alb.TargetGroupARN())
 		return fmt.Sprintf("  alb:\n    arn: %s\n    client_id: %s\n    issuer: %s\n    logout_url: %q\n    sign_in_origins: [%s]\n",
 			w.alb.ARN(), w.pool.ClientID(), w.pool.Issuer(), logout, strings.Join(origins, ", ")), nil
 	}
-	w.httpapi, err = httpapi.New(httpapi.Config{
-		Region: demoRegion, AccountID: demoAccount, APIID: demoAPI, Domain: "vpn.localhost", LambdaURL: aws, FunctionARN: function, Caller: caller,
-		BodyTimeout: w.o.patience, Client: client, Log: w.log,
-	})
-	if err != nil {
+	c := plan.api
+	c.Region, c.AccountID, c.LambdaURL, c.Caller = demoRegion, demoAccount, aws, w.iam.front.credentials
+	c.BodyTimeout, c.Client, c.Log = w.o.patience, client, w.log
+	if w.httpapi, err = httpapi.New(c); err != nil {
 		return "", err
 	}
 	// The source is the route of the stage ("AddPermission" for an HTTP API, API Gateway Developer Guide).
-	api := "arn:aws:execute-api:" + demoRegion + ":" + demoAccount + ":" + demoAPI
-	if err := w.iam.behind(api+"/$default/$default", api+"/*/$default", function); err != nil {
-		return "", err
-	}
+	w.iam.behind("arn:aws:execute-api:" + demoRegion + ":" + demoAccount + ":" + demoAPI + "/$default/$default")
 	if f := w.o.front; f.issuer != "" {
 		u, err := url.Parse(f.issuer)
 		if err != nil {
@@ -154,17 +143,6 @@ func (w *world) frontHandler() http.Handler {
 	return w.tap.Hear(w.o.front.name, w.breakable(w.o.front.name, unavailablePlain, h))
 }
 
-// oidcClientSecret is what the functions sign in with; empty where the load balancer does it, or the client has none.
-func (w *world) oidcClientSecret() string {
-	switch {
-	case w.o.front.name == frontALB:
-		return ""
-	case w.o.front.issuer != "":
-		return w.o.front.secret
-	}
-	return w.pool.ClientSecret()
-}
-
 // trust returns the file of CAs that the functions trust: the demo's, and with --oidc-ca the provider's too.
 func (w *world) trust(caFile string) (string, error) {
 	if w.o.front.ca == "" {
@@ -180,9 +158,6 @@ func (w *world) trust(caFile string) (string, error) {
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(theirs) {
 		return "", fmt.Errorf("--oidc-ca: %s holds no PEM certificate", w.o.front.ca)
-	}
-	if err := os.MkdirAll(w.function, 0o700); err != nil {
-		return "", err
 	}
 	both := filepath.Join(w.function, "ca.pem")
 	return both, os.WriteFile(both, bytes.Join([][]byte{ours, theirs}, []byte("\n")), 0o600)

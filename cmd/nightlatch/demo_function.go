@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/deploy"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -19,9 +20,6 @@ const modulePath = "github.com/nightlatch/nightlatch"
 
 // build makes the functions' program: from a checkout the Lambda build, else this very binary, which is a bootstrap too.
 func (w *world) build(ctx context.Context) (string, error) {
-	if err := os.MkdirAll(w.function, 0o700); err != nil {
-		return "", err
-	}
 	if w.o.program != "" {
 		return w.o.program, nil
 	}
@@ -54,27 +52,27 @@ func checkout(ctx context.Context) (string, bool) {
 	return filepath.Dir(file), true
 }
 
-// writeConfig writes the functions' nightlatch.yaml. The policy is a real one in every way but its times: short enough
-// to see everything in five minutes.
-func (w *world) writeConfig(signIn string) error {
+// toldSection is what a deployment tells its functions, as the file says it where it is told here.
+func (w *world) toldSection(plan *blueprint, signIn string) string {
+	return fmt.Sprintf("table: %s\nsignin:\n%sdeadman:\n  group: %s\n  role_arn: %s\n  dead_letter_arn: %s\n", plan.table.Name, signIn, plan.groups[0],
+		plan.outputs[deploy.OutputDeadmanRoleARN], plan.outputs[deploy.OutputDeadLetterARN])
+}
+
+// nightlatchYAML is the functions' configuration, with a section about what is around them. The policy is a real one in
+// every way but its times: short enough to see everything in five minutes.
+func (w *world) nightlatchYAML(around string) ([]byte, error) {
 	visit, idle := latch.OnVisit(w.o.onVisit), 30*time.Second
 	if w.o.tour {
 		idle = 9 * time.Second
 	}
 	rules, err := w.accessRules()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text := fmt.Sprintf(`# Written by "nightlatch demo" at every start.
+	return fmt.Appendf(nil, `# Written by "nightlatch demo" at every start.
 region: %s
-table: %s
 rehearsal: true # times that are too short for production
-signin:
 %snotify: {format: slack, page: %q}
-deadman:
-  group: %s
-  role_arn: %s
-  dead_letter_arn: %s
 # One beat lasts most of the scheduler's minute, here as in production (50s of 60s).
 beat:
   for: %s
@@ -94,7 +92,6 @@ endpoints:
     warn: [1m, 20s]
     typical: {associate: %s-%s, routes: 2s-10s, close: 2s-20s}
     on_visit: %s
-%s`, demoRegion, demoTable, signIn, w.url("https", "vpn.localhost", w.o.front.name)+"/", demoGroup, demoRole, demoQueue, w.o.minute*5/6, demoEndpoint,
-		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit, rules)
-	return os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), []byte(text), 0o600)
+%s`, demoRegion, around, w.url("https", demoSite, w.o.front.name)+"/", w.o.minute*5/6, demoEndpoint,
+		demoSubnets[0].ID, demoSubnets[1].ID, idle, idle/3, w.o.associate, 2*w.o.associate+5*time.Second, visit, rules), nil
 }

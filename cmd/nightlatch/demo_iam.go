@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/nightlatch/nightlatch/internal/standin/iam"
@@ -34,7 +33,7 @@ type awsService struct {
 // sessionsLast is how long the credentials last that Scheduler has of a role, which it gets for each delivery.
 const sessionsLast = 15 * time.Minute
 
-func newAuthority(front string, operator, function sigv4.Credentials, roles []iam.Role, log *slog.Logger) (*authority, error) {
+func newAuthority(front string, operator, function sigv4.Credentials, functionRole string, roles []iam.Role, log *slog.Logger) (*authority, error) {
 	a := &authority{front: awsService{credentials: newSession(), name: map[string]string{
 		frontALB: "elasticloadbalancing.amazonaws.com", frontHTTPAPI: "apigateway.amazonaws.com"}[front]}}
 	var err error
@@ -42,7 +41,7 @@ func newAuthority(front string, operator, function sigv4.Credentials, roles []ia
 		return nil, err
 	}
 	a.tokens, err = sts.New(sts.Config{Region: demoRegion, Log: log, Authorize: a.authorize,
-		Keys: []sts.Key{{Credentials: operator, ARN: demoOperator}, {Credentials: function, ARN: demoFunction, Session: "nightlatch"}}})
+		Keys: []sts.Key{{Credentials: operator, ARN: demoOperator}, {Credentials: function, ARN: functionRole, Session: "nightlatch"}}})
 	return a, err
 }
 
@@ -88,50 +87,15 @@ func (a *authority) assume(roleARN, sourceARN string) (sigv4.Credentials, error)
 	return a.tokens.Issue(roleARN, hex.EncodeToString(name[:]), sessionsLast), nil
 }
 
-// behind lets the front invoke the function on behalf of the source, as a deployment does it.
-func (a *authority) behind(source, permitted, function string) error {
-	a.front.source = source
-	return a.iam.AddPermission(iam.Permission{Function: function, Action: "lambda:InvokeFunction", Principal: a.front.name, SourceARN: permitted, SourceAccount: demoAccount})
-}
+// behind says for what the front invokes functions.
+func (a *authority) behind(source string) { a.front.source = source }
 
-// demoRoles are the roles of a deployment with what their tasks need and nothing else.
-func demoRoles() []iam.Role {
-	fill := strings.NewReplacer("REGION", demoRegion, "ACCOUNT", demoAccount, "ENDPOINT", demoEndpoint, "VPC", demoVPC, "TABLE", demoTable, "GROUP", demoGroup,
-		"SUBNET1", demoSubnets[0].ID, "SUBNET2", demoSubnets[1].ID, "DEADMAN", demoRole, "QUEUE", demoQueue, "BEAT", "nightlatch-beat").Replace
-	byScheduler := fill(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "scheduler.amazonaws.com"}, "Action": "sts:AssumeRole",
-		"Condition": {"StringEquals": {"aws:SourceAccount": "ACCOUNT"}, "ArnEquals": {"aws:SourceArn": "arn:aws:scheduler:REGION:ACCOUNT:schedule-group/GROUP"}}}}`)
-	return []iam.Role{
-		{
-			ARN:   demoFunction,
-			Trust: `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}}`,
-			Policies: map[string]string{"nightlatch": fill(`{"Version": "2012-10-17", "Statement": [
-				{"Effect": "Allow", "Action": "ec2:DescribeClientVpnEndpoints", "Resource": "*"},
-				{"Effect": "Allow", "Resource": "arn:aws:ec2:REGION:ACCOUNT:client-vpn-endpoint/ENDPOINT", "Action": [
-					"ec2:DescribeClientVpnTargetNetworks", "ec2:DescribeClientVpnRoutes", "ec2:DescribeClientVpnConnections",
-					"ec2:AssociateClientVpnTargetNetwork", "ec2:DisassociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute",
-					"ec2:ApplySecurityGroupsToClientVpnTargetNetwork"]},
-				{"Effect": "Allow", "Action": ["ec2:AssociateClientVpnTargetNetwork", "ec2:CreateClientVpnRoute"],
-					"Resource": ["arn:aws:ec2:REGION:ACCOUNT:subnet/SUBNET1", "arn:aws:ec2:REGION:ACCOUNT:subnet/SUBNET2"]},
-				{"Effect": "Allow", "Action": "ec2:ApplySecurityGroupsToClientVpnTargetNetwork",
-					"Resource": ["arn:aws:ec2:REGION:ACCOUNT:vpc/VPC", "arn:aws:ec2:REGION:ACCOUNT:security-group/*"]},
-				{"Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:Query"],
-					"Resource": "arn:aws:dynamodb:REGION:ACCOUNT:table/TABLE"},
-				{"Effect": "Allow", "Action": ["scheduler:CreateSchedule", "scheduler:GetSchedule", "scheduler:DeleteSchedule"],
-					"Resource": "arn:aws:scheduler:REGION:ACCOUNT:schedule/GROUP/nightlatch-cvpn-assoc-*"},
-				{"Effect": "Allow", "Action": "iam:PassRole", "Resource": "DEADMAN", "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}}
-			]}`)},
-		},
-		{
-			ARN: demoRole, Trust: byScheduler,
-			Policies: map[string]string{"nightlatch": fill(`{"Version": "2012-10-17", "Statement": [
-				{"Effect": "Allow", "Action": "ec2:DisassociateClientVpnTargetNetwork", "Resource": "arn:aws:ec2:REGION:ACCOUNT:client-vpn-endpoint/ENDPOINT"},
-				{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "QUEUE"}
-			]}`)},
-		},
-		{
-			ARN: demoBeatRole, Trust: byScheduler,
-			Policies: map[string]string{"nightlatch": fill(`{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "lambda:InvokeFunction",
-				"Resource": "arn:aws:lambda:REGION:ACCOUNT:function:BEAT"}}`)},
-		},
+// permit lets services invoke functions.
+func (a *authority) permit(permissions []iam.Permission) error {
+	for _, p := range permissions {
+		if err := a.iam.AddPermission(p); err != nil {
+			return err
+		}
 	}
+	return nil
 }

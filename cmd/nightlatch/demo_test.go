@@ -846,8 +846,11 @@ func TestTours(t *testing.T) {
 		o := options(t, folders[j])
 		var out bytes.Buffer
 		o.tour, o.front.name, o.sabotage, o.stdout = true, j.front, j.sabotage, &out
-		if j.sabotage == otherway {
+		switch j.sabotage {
+		case otherway:
 			o.sabotage, o.unconfirmed = "", []string{"all"}
+		case "": // and the functions know from the template alone what only the stack knows
+			o.template = rendered
 		}
 		err := o.check(false, true)
 		began := time.Now()
@@ -919,7 +922,7 @@ func counted(t *testing.T, log string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, shut := 0, 0
+	open := 0
 	for line := range strings.Lines(string(raw)) {
 		_, text, beat := strings.Cut(line, "] ")
 		if !beat || !strings.HasPrefix(line, "[nightlatch-beat/") || !strings.Contains(text, `"_aws"`) {
@@ -930,14 +933,11 @@ func counted(t *testing.T, log string) {
 			t.Errorf("CloudWatch would not take %s: %v", text, err)
 			continue
 		}
-		switch {
-		case *l.Open == 1 && *l.AssociatedSubnets == 1 && l.OpenEndpoints == "office":
+		if *l.Open == 1 && *l.AssociatedSubnets == 1 && l.OpenEndpoints == "office" {
 			open++
-		case *l.Open == 0 && l.OpenEndpoints == "":
-			shut++
 		}
 	}
-	if open == 0 || shut == 0 {
-		t.Errorf("the beats counted the endpoint as open %d times, as not open %d times: want both", open, shut)
+	if open == 0 { // whether a beat saw it closed as well depends on when the tour began and ended
+		t.Error("no beat counted the endpoint as open")
 	}
 }

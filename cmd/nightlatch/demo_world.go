@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nightlatch/nightlatch/internal/deploy"
 	"github.com/nightlatch/nightlatch/internal/standin/alb"
 	"github.com/nightlatch/nightlatch/internal/standin/certs"
 	"github.com/nightlatch/nightlatch/internal/standin/cognito"
@@ -45,11 +47,7 @@ const (
 	demoAccount  = "111122223333"
 	demoTable    = "nightlatch"
 	demoGroup    = "nightlatch"
-	demoStack    = "nightlatch"
-	demoRole     = "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"
-	demoBeatRole = "arn:aws:iam::" + demoAccount + ":role/nightlatch-beat"
 	demoQueue    = "arn:aws:sqs:" + demoRegion + ":" + demoAccount + ":nightlatch-dead-letters"
-	demoFunction = "arn:aws:iam::" + demoAccount + ":role/nightlatch" // the functions' own
 	demoOperator = "arn:aws:iam::" + demoAccount + ":user/operator"
 	demoEndpoint = "cvpn-endpoint-0d3a11c0ffee00001"
 	demoVPC      = "vpc-0d3a11c0ffee00001"
@@ -222,12 +220,15 @@ func (w *world) prepare(ctx context.Context) error {
 	w.sink = &logFile{}
 	w.log = slog.New(slog.NewMultiHandler(w.ring, slog.NewJSONHandler(w.sink, nil)))
 
+	if err := os.MkdirAll(w.function, 0o700); err != nil {
+		return err
+	}
 	// The program is compiled while the stand-ins are made.
 	var program string
 	var buildErr error
 	var building sync.WaitGroup
 	building.Go(func() { program, buildErr = w.build(ctx) })
-	err := w.standins(&program, &building)
+	err := w.standins(ctx, &program, &building)
 	building.Wait()
 	if err := errors.Join(buildErr, err); err != nil {
 		return err
@@ -236,7 +237,7 @@ func (w *world) prepare(ctx context.Context) error {
 }
 
 // standins makes the chain, from the far end to the near one.
-func (w *world) standins(program *string, building *sync.WaitGroup) error {
+func (w *world) standins(ctx context.Context, program *string, building *sync.WaitGroup) error {
 	if err := w.loadState(); err != nil {
 		return err
 	}
@@ -257,40 +258,53 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if err != nil {
 		return err
 	}
-	operator := sigv4.Credentials{AccessKeyID: w.state.AccessKeyID, SecretAccessKey: w.state.SecretAccessKey}
-	role, roles := newSession(), w.o.roles
-	if roles == nil {
-		roles = demoRoles()
-	}
-	if w.iam, err = newAuthority(w.o.front.name, operator, role, roles, w.log); err != nil {
-		return err
-	}
-	tokens, lookup := w.iam.tokens, w.iam.tokens.Lookup
-	vpnURL, awsURL := w.url("https", "vpn.localhost", w.o.front.name), w.url("http", "127.0.0.1", "aws")
+	vpnURL, awsURL := w.url("https", demoSite, w.o.front.name), w.url("http", "127.0.0.1", "aws")
 	poolURL, idcURL := w.url("https", "cognito.localhost", "cognito"), w.url("https", "identity-center.localhost", "identity-center")
 	site := w.client(w.ca.Pool())
 
-	// Directory, Identity Center, Cognito.
+	// Directory, and what the configuration says of its groups; then what the template says of everything else.
 	idc, err := w.source()
 	if err != nil {
 		return err
 	}
+	file, err := w.nightlatchYAML(w.deploySection(idcURL))
+	if err != nil {
+		return err
+	}
+	template, err := w.readTemplate(file)
+	if err != nil {
+		return err
+	}
+	parameters := map[string]string{deploy.ParameterCodeBucket: "demo", deploy.ParameterCodeKey: "demo.zip", deploy.ParameterWebhookURL: w.url("http", "127.0.0.1", "console") + "/api/webhook"}
+	if w.o.front.issuer == "" {
+		parameters[deploy.ParameterSAMLMetadataURL] = cmp.Or(w.o.samlMetadata, idcURL+"/") // its own, once there is a pool that it is for
+	} else {
+		parameters[deploy.ParameterOIDCClientSecret] = w.o.front.secret
+	}
+	plan, err := w.blueprint(ctx, template, identities{}, parameters)
+	if err != nil {
+		return err
+	}
+
+	operator := sigv4.Credentials{AccessKeyID: w.state.AccessKeyID, SecretAccessKey: w.state.SecretAccessKey}
+	role := newSession()
+	if w.iam, err = newAuthority(w.o.front.name, operator, role, plan.functionRole, plan.roles, w.log); err != nil {
+		return err
+	}
+	tokens, lookup := w.iam.tokens, w.iam.tokens.Lookup
+
+	// Cognito, Identity Center.
 	provider := site
 	if w.o.samlMetadata != "" { // which may be anywhere, with a certificate that this system trusts
 		provider = http.DefaultClient
 	}
-	attributes := map[string]string{"email": "Email"}
-	if w.groupsSent() {
-		attributes[groupsClaim] = groupsAttribute
+	pool := plan.pool
+	if w.o.front.issuer != "" { // nobody signs in at it
+		pool = cognito.Config{ProviderName: "IdentityCenter", CallbackURLs: []string{vpnURL + "/"}}
 	}
-	callback, signedOut := w.callbacks(vpnURL)
-	w.pool, err = cognito.New(cognito.Config{
-		Region: demoRegion, AccountID: demoAccount, BaseURL: poolURL, ProviderName: "IdentityCenter",
-		AttributeMapping: attributes, CallbackURLs: []string{callback},
-		LogoutURLs: []string{signedOut}, AccessTokenValidity: 15 * time.Minute, RefreshTokenValidity: 12 * time.Hour,
-		Clock: w.clocks["clock-cognito"], Client: provider, StateFile: w.file("cognito"), Log: w.log,
-	})
-	if err != nil {
+	pool.Region, pool.AccountID, pool.BaseURL, pool.MetadataURL = demoRegion, demoAccount, poolURL, ""
+	pool.Clock, pool.Client, pool.StateFile, pool.Log = w.clocks["clock-cognito"], provider, w.file("cognito"), w.log
+	if w.pool, err = cognito.New(pool); err != nil {
 		return err
 	}
 	idc.Clock = w.clocks["clock-identity-center"]
@@ -300,9 +314,28 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	if w.idc, err = identitycenter.New(idc); err != nil {
 		return err
 	}
-	w.pool.SetMetadataURL(cmp.Or(w.o.samlMetadata, w.idc.MetadataURL()))
+	if w.o.front.issuer == "" {
+		parameters[deploy.ParameterSAMLMetadataURL] = cmp.Or(w.o.samlMetadata, w.idc.MetadataURL())
+	}
 
-	// EC2, DynamoDB, Scheduler.
+	// The front, and then everything that knows it by its name.
+	signIn, err := w.makeFront(plan, vpnURL, poolURL, awsURL, site, w.signInOrigins(poolURL, idcURL))
+	if err != nil {
+		return err
+	}
+	known := identities{pool: w.pool.PoolID(), client: w.pool.ClientID(), secret: w.pool.ClientSecret()}
+	if w.alb != nil {
+		known.loadBalancer, known.targetGroup = w.alb.ARN(), w.alb.TargetGroupARN()
+	}
+	if plan, err = w.blueprint(ctx, template, known, parameters); err != nil {
+		return err
+	}
+	w.pool.SetMetadataURL(plan.pool.MetadataURL)
+	if err := w.iam.permit(plan.permissions); err != nil {
+		return err
+	}
+
+	// EC2, DynamoDB, Lambda, Scheduler.
 	if w.ec2, err = ec2.New(ec2.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize,
 		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
@@ -312,31 +345,30 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 		return err
 	}
 	w.dynamodb, err = dynamodb.New(dynamodb.Config{Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize,
-		Tables: []dynamodb.Table{{Name: demoTable, Partition: "pk", Sort: "sk"}}, StateFile: w.file("dynamodb"), Log: w.log})
+		Tables: []dynamodb.Table{plan.table}, StateFile: w.file("dynamodb"), Log: w.log})
 	if err != nil {
 		return err
 	}
-	w.lambda, err = w.functions(program, building, role, caFile)
+	w.lambda, err = w.functions(plan, program, building, role, caFile)
 	if err != nil {
 		return err
 	}
 	if w.scheduler, err = scheduler.New(scheduler.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize, EC2URL: awsURL, LambdaURL: awsURL, Assume: w.iam.assume, Minute: w.o.minute,
-		Groups: []string{demoGroup}, Schedules: []scheduler.Schedule{{Group: demoGroup, Name: "nightlatch-beat", Expression: "rate(1 minute)",
-			TargetARN: w.lambda.FunctionARN("nightlatch-beat"), RoleARN: demoBeatRole, Input: `{"source":"nightlatch.beat"}`}},
-		StateFile: w.file("scheduler"), Log: w.log,
+		Groups: plan.groups, Schedules: plan.schedules, StateFile: w.file("scheduler"), Log: w.log,
 	}); err != nil {
-		return err
-	}
-
-	signIn, err := w.makeFront(vpnURL, poolURL, awsURL, site, w.signInOrigins(poolURL, idcURL))
-	if err != nil {
 		return err
 	}
 	if err := w.setUnconfirmed(); err != nil {
 		return err
 	}
-	if err := w.writeConfig(signIn); err != nil {
+	// Command lines read what only the stack knows from the file; a deployment's read the stack's outputs.
+	if w.o.template == "" {
+		if file, err = w.nightlatchYAML(w.toldSection(plan, signIn)); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.function, "nightlatch.yaml"), file, 0o600); err != nil {
 		return err
 	}
 
@@ -391,6 +423,7 @@ func (w *world) standins(program *string, building *sync.WaitGroup) error {
 	case w.o.samlMetadata != "":
 		w.info.SAML = &demoSAML{ACSURL: w.pool.ACSURL(), Audience: w.pool.Audience()}
 	case w.o.front.issuer != "":
+		callback, signedOut := w.callbacks(vpnURL)
 		w.info.OIDC = &demoOIDC{RedirectURL: callback, LogoutRedirectURL: signedOut}
 	default:
 		_, _, w.info.Users = w.known()
@@ -443,7 +476,7 @@ func (w *world) users() []directory.User {
 }
 
 // functions makes Lambda with the front and the beat. Their program may still be compiling.
-func (w *world) functions(program *string, building *sync.WaitGroup, role sigv4.Credentials, caFile string) (*lambda.Server, error) {
+func (w *world) functions(plan *blueprint, program *string, building *sync.WaitGroup, role sigv4.Credentials, caFile string) (*lambda.Server, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -452,28 +485,23 @@ func (w *world) functions(program *string, building *sync.WaitGroup, role sigv4.
 	if caFile, err = w.trust(caFile); err != nil {
 		return nil, err
 	}
-	env := map[string]string{
-		"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
-		"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
-		webhookVariable: w.url("http", "127.0.0.1", "console") + "/api/webhook",
-		stackVariable:   demoStack,
-	}
-	if secret := w.oidcClientSecret(); secret != "" {
-		env[clientSecretVariable] = secret
-	}
 	building.Wait()
 	if *program == "" {
 		return nil, errors.New("the functions' program could not be built")
 	}
-	function := func(name, handler string, timeout time.Duration, instances int) lambda.Function {
-		return lambda.Function{Name: name, Bootstrap: *program, Dir: w.function, Handler: handler, Timeout: timeout, MemoryMB: 256, Env: env, Instances: instances}
+	for i := range plan.functions {
+		f := &plan.functions[i]
+		f.Bootstrap, f.Dir = *program, w.function
+		// Without a reserved concurrency AWS has as many instances as an account may have; this machine has not.
+		f.Instances = cmp.Or(f.Instances, map[string]int{handlerFront: 8}[f.Handler], 1)
+		maps.Copy(f.Env, map[string]string{
+			"AWS_ACCESS_KEY_ID": role.AccessKeyID, "AWS_SECRET_ACCESS_KEY": role.SecretAccessKey, "AWS_SESSION_TOKEN": role.SessionToken,
+			"HTTPS_PROXY": "http://" + ln.Addr().String(), "SSL_CERT_FILE": caFile,
+		})
 	}
-	// As the deployment sets it: a beat that failed is not repeated, the next one comes; and none waits behind another.
-	beat := function("nightlatch-beat", handlerBeat, time.Minute, 1)
-	beat.MaximumRetryAttempts, beat.MaximumEventAge = new(0), time.Minute
 	return lambda.New(lambda.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: w.iam.lookup, Authorize: w.iam.authorize, Minute: w.o.minute, Log: w.log, Output: w.sink,
-		Functions: []lambda.Function{function("nightlatch", handlerFront, 20*time.Second, 8), beat},
+		Functions: plan.functions,
 	})
 }
 

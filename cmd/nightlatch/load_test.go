@@ -71,10 +71,10 @@ func newRig(tb testing.TB, endpoints int, associate time.Duration) *rig {
 		return map[string]string{"AWS_ACCESS_KEY_ID": key.AccessKeyID, "AWS_SECRET_ACCESS_KEY": key.SecretAccessKey}[name]
 	}
 	g.config = &config.Config{Region: demoRegion, Table: demoTable, BeatFor: 50 * time.Second,
-		ALB: &config.ALB{ClientID: "load", Issuer: "https://" + hostIDP + "/load", LogoutURL: "https://idp.localhost/logout", SignInOrigins: []string{"https://idp.localhost"}}}
+		ALB: &config.ALB{ClientID: "load", Issuer: "https://" + hostIDP + "/load", LogoutURL: "https://idp.localhost/logout", SignInOrigins: []string{"https://idp.localhost"}, SessionCookie: "AWSELBAuthSessionCookie"}}
 	var cloud []ec2.Endpoint
 	for i := range endpoints {
-		e := config.Endpoint{Region: demoRegion, Deadman: config.Deadman{Group: demoGroup, RoleARN: demoRole}, Name: fmt.Sprint("e", i), ID: latch.EndpointID(fmt.Sprintf("cvpn-endpoint-%017x", i+1)), Policy: latch.DefaultPolicy()}
+		e := config.Endpoint{Region: demoRegion, Deadman: config.Deadman{Group: demoGroup, RoleARN: "arn:aws:iam::" + demoAccount + ":role/nightlatch-deadman"}, Name: fmt.Sprint("e", i), ID: latch.EndpointID(fmt.Sprintf("cvpn-endpoint-%017x", i+1)), Policy: latch.DefaultPolicy()}
 		c := ec2.Endpoint{ID: string(e.ID), VpcID: fmt.Sprintf("vpc-%017x", i+1), ClientCIDR: "10.200.0.0/22"}
 		for z, zone := range []string{"a", "b"} {
 			s := ec2.Subnet{ID: fmt.Sprintf("subnet-%016x%s", i+1, zone), AvailabilityZone: demoRegion + zone, AvailabilityZoneID: fmt.Sprint("use1-az", z+1), CIDR: fmt.Sprintf("10.0.%d.0/24", z+1)}

@@ -173,7 +173,7 @@ signin:
   group: %s
   role_arn: %s
 endpoints:
-`, demoRegion, demoTable, front, demoGroup, demoRole)
+`, demoRegion, demoTable, front, demoGroup, "arn:aws:iam::"+demoAccount+":role/nightlatch-deadman")
 	for name, more := range map[string]string{
 		"office": "    title: Office network\n    id: " + demoEndpoint + "\n    subnets: [" + demoSubnets[0].ID + ", " + demoSubnets[1].ID + "]\n    routes:\n      - {destination: 10.20.0.0/16}\n",
 		"lab":    "    id: " + a.lab + "\n    subnets: [subnet-0b]\n",

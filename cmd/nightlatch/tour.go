@@ -154,6 +154,7 @@ func (t *tourist) journey() []step {
 		{"ec2", t.off},
 		{"webhook", t.told},
 		{"bill", t.bill},
+		{t.info.Front, t.signOut},
 	}
 }
 
@@ -409,6 +410,44 @@ func (t *tourist) callback() (string, error) {
 		return "", t.wrong("no session")
 	}
 	return fmt.Sprintf("code exchanged for tokens, session in %d cookie(s)", kept), nil
+}
+
+// signOut leaves by the page's own form and goes where it leads; who comes back has to sign in again.
+func (t *tourist) signOut() (string, error) {
+	if err := t.visit(http.MethodGet, t.info.URL, "", nil); err != nil {
+		return "", err
+	}
+	d, err := t.page.html()
+	if err != nil {
+		return "", err
+	}
+	form := d.Find("form[action='/sign-out']").First()
+	token, ok := form.Find("input[name='token']").Attr("value")
+	if !ok {
+		return "", t.wrong("no way to sign out")
+	}
+	site := strings.TrimSuffix(t.info.URL, "/")
+	if err := t.send(http.MethodPost, site+"/sign-out", "application/x-www-form-urlencoded", strings.NewReader(url.Values{"token": {token}}.Encode())); err != nil {
+		return "", err
+	}
+	for range 5 { // to the user pool, whose session ends, and back
+		if _, err := t.page.Location(); err != nil {
+			break
+		}
+		if err := t.follow(); err != nil {
+			return "", err
+		}
+	}
+	if t.page.StatusCode != http.StatusOK || t.page.Request.URL.Path != "/signed-out" {
+		return "", t.wrong("not signed out")
+	}
+	if err := t.visit(http.MethodGet, t.info.URL, "", nil); err != nil {
+		return "", err
+	}
+	if to, err := t.page.Location(); err != nil || to.Path != "/oauth2/authorize" {
+		return "", errors.New("still signed in: the session's cookies were not all taken away")
+	}
+	return "signed out here and at the user pool; the page asks to sign in again", nil
 }
 
 // apiStatus is the part of the API's answers that the tour looks at.

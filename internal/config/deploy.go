@@ -187,8 +187,8 @@ func (c *checker) deploy(f file) *Deploy {
 		c.fault("deploy.tags", "has %d, and a stack takes %d", len(d.Tags), tagsMost)
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Tags)) {
-		if k == "" || len(k) > 128 || len(d.Tags[k]) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") {
-			c.fault("deploy.tags."+k, "is not a tag: up to 128 characters and a value of up to 256; aws: is AWS's own")
+		if k == "" || len(k) > 128 || d.Tags[k] == "" || len(d.Tags[k]) > 256 || strings.HasPrefix(strings.ToLower(k), "aws:") {
+			c.fault("deploy.tags."+k, "is not a tag: up to 128 characters and a value of 1 to 256; aws: is AWS's own")
 		}
 	}
 	return out

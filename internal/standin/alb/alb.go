@@ -76,7 +76,8 @@ type Config struct {
 	LambdaURL         string // base URL of the Lambda API
 	FunctionARN       string
 	Caller            sigv4.Credentials // what Invoke calls are signed with
-	TargetGroupARN    string            // default: made from Name
+	TargetGroupName   string            // default: Name
+	TargetGroupARN    string            // default: made from TargetGroupName
 	MultiValueHeaders bool              // lambda.multi_value_headers.enabled
 
 	Unconfirmed Unconfirmed
@@ -169,7 +170,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.arn = fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:loadbalancer/app/%s/%s", c.Region, c.AccountID, c.Name, s.state.LoadBalancerID)
 	if c.TargetGroupARN == "" {
-		s.c.TargetGroupARN = fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:targetgroup/%s/%s", c.Region, c.AccountID, c.Name, s.state.TargetGroupID)
+		s.c.TargetGroupARN = fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:targetgroup/%s/%s", c.Region, c.AccountID, cmp.Or(c.TargetGroupName, c.Name), s.state.TargetGroupID)
 	}
 	return s, nil
 }
