@@ -299,6 +299,8 @@ func gateway(services map[string]http.Handler) http.Handler {
 			services[hostLambda].ServeHTTP(rw, r)
 		case strings.Contains(r.Header.Get("Authorization"), "/sts/aws4_request"): // signed for it; its protocol looks as EC2's
 			services[hostSTS].ServeHTTP(rw, r)
+		case strings.Contains(r.Header.Get("Authorization"), "/cloudformation/aws4_request"):
+			services[hostStacks].ServeHTTP(rw, r)
 		default:
 			services[hostEC2].ServeHTTP(rw, r)
 		}

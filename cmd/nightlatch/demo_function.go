@@ -55,7 +55,7 @@ func checkout(ctx context.Context) (string, bool) {
 // toldSection is what a deployment tells its functions, as the file says it where it is told here.
 func (w *world) toldSection(plan *blueprint, signIn string) string {
 	return fmt.Sprintf("table: %s\nsignin:\n%sdeadman:\n  group: %s\n  role_arn: %s\n  dead_letter_arn: %s\n", plan.table.Name, signIn, plan.groups[0],
-		plan.outputs[deploy.OutputDeadmanRoleARN], plan.outputs[deploy.OutputDeadLetterARN])
+		plan.stack.Outputs[deploy.OutputDeadmanRoleARN], plan.stack.Outputs[deploy.OutputDeadLetterARN])
 }
 
 // nightlatchYAML is the functions' configuration, with a section about what is around them. The policy is a real one in

@@ -64,7 +64,7 @@ func (w *world) deploySection(idc string) string {
 }
 
 // readTemplate renders the template, or reads the one that was named, and gives its addresses the demo's ports.
-func (w *world) readTemplate(file []byte) (*cloudformation.Template, error) {
+func (w *world) readTemplate(file []byte) ([]byte, error) {
 	c, err := config.Parse("the demo's nightlatch.yaml", file)
 	if err != nil {
 		return nil, err
@@ -90,11 +90,19 @@ func (w *world) readTemplate(file []byte) (*cloudformation.Template, error) {
 	} {
 		raw = bytes.ReplaceAll(raw, []byte(from), []byte(to))
 	}
-	t, err := cloudformation.Parse(raw)
+	return raw, nil
+}
+
+// demoEnvironment is where the demo's stack is.
+var demoEnvironment = cloudformation.Environment{Region: demoRegion, AccountID: demoAccount, StackName: demoStack, StackID: demoStackID}
+
+// stacks is CloudFormation with the demo's stack, for command lines that read its outputs.
+func (w *world) stacks(plan *blueprint, template []byte, parameters map[string]string) (*cloudformation.Server, error) {
+	s, err := cloudformation.New(cloudformation.Config{Region: demoRegion, AccountID: demoAccount, Credentials: w.iam.tokens.Lookup, Log: w.log})
 	if err != nil {
-		return nil, fmt.Errorf("the template: %w", err)
+		return nil, err
 	}
-	return t, nil
+	return s, s.Adopt(demoEnvironment, template, parameters, plan.stack)
 }
 
 // identities are names that resources have of themselves, before anything is made of them.
@@ -112,20 +120,24 @@ type blueprint struct {
 	roles        []iam.Role
 	permissions  []iam.Permission
 	functionRole string // ARN
-	outputs      map[string]string
+	stack        *cloudformation.Deployment
 }
 
 // blueprint resolves the template with what is known of the identities, and reads every resource.
-func (w *world) blueprint(ctx context.Context, t *cloudformation.Template, known identities, parameters map[string]string) (*blueprint, error) {
+func (w *world) blueprint(ctx context.Context, raw []byte, known identities, parameters map[string]string) (*blueprint, error) {
+	t, err := cloudformation.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the template: %w", err)
+	}
 	b := &builder{known: known, blueprint: &blueprint{}, front: w.o.front.name}
-	d, err := t.Deploy(ctx, cloudformation.Environment{Region: demoRegion, AccountID: demoAccount, StackName: demoStack, StackID: demoStackID}, parameters, nil, b)
+	d, err := t.Deploy(ctx, demoEnvironment, parameters, nil, b)
 	if err != nil {
 		return nil, fmt.Errorf("the template: %w", err)
 	}
 	if err := b.whole(); err != nil {
 		return nil, fmt.Errorf("the template: %w", err)
 	}
-	b.outputs = d.Outputs
+	b.stack = d
 	return b.blueprint, nil
 }
 
@@ -134,23 +146,11 @@ type builder struct {
 	*blueprint
 	known       identities
 	front       string
-	functionOf  map[string]*lambda.Function // by ARN
-	invoke      map[string]func(*lambda.Function)
-	rules       []listenerRule
 	certificate string // ARN of the one that is made
 	domain      string // that it is for
 	ingress     bool   // the security group lets this machine in by HTTPS
 	listening   bool   // there is an HTTPS listener, or a domain of the API, with the certificate
 	named       bool   // the page's name leads to the front
-	multiValue  bool
-	scopes      string
-}
-
-// listenerRule is one of the HTTPS listener's, with its place.
-type listenerRule struct {
-	priority int
-	path     string
-	actions  []*cloudformation.Properties
 }
 
 func (b *builder) Update(context.Context, cloudformation.Physical, cloudformation.Resource) (cloudformation.Physical, error) {
@@ -500,14 +500,15 @@ func (b *builder) makeListener(r resource, p *properties) (physical, error) {
 
 func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 	p.Any("ListenerArn")
-	rule := listenerRule{priority: p.Int("Priority", 0), path: "*"}
+	p.Any("Priority") // AWS refuses two of one priority; which comes first does not matter to these two
+	path := "*"
 	host := false
 	for _, c := range p.Objects("Conditions") {
 		switch field := c.String("Field"); field {
 		case "host-header":
 			host = slices.Equal(c.Object("HostHeaderConfig").Strings("Values"), []string{demoSite})
 		case "path-pattern":
-			rule.path = strings.Join(c.Object("PathPatternConfig").Strings("Values"), " ")
+			path = strings.Join(c.Object("PathPatternConfig").Strings("Values"), " ")
 		default:
 			return physical{}, fmt.Errorf("the demo's load balancer knows no condition %s", field)
 		}
@@ -515,14 +516,14 @@ func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 	if !host {
 		return physical{}, errors.New("the rule is for other hosts than " + demoSite)
 	}
-	rule.actions = p.Objects("Actions")
-	slices.SortStableFunc(rule.actions, func(a, b *properties) int { return cmp.Compare(a.Int("Order", 1), b.Int("Order", 1)) })
-	for _, a := range rule.actions {
+	actions := p.Objects("Actions")
+	slices.SortStableFunc(actions, func(a, b *properties) int { return cmp.Compare(a.Int("Order", 1), b.Int("Order", 1)) })
+	for _, a := range actions {
 		var err error
 		switch kind := a.String("Type"); kind {
 		case "fixed-response":
 			f := a.Object("FixedResponseConfig")
-			b.alb.Rules = append(b.alb.Rules, alb.Rule{Path: rule.path, Status: f.Int("StatusCode", 0), ContentType: f.String("ContentType"), Body: f.String("MessageBody")})
+			b.alb.Rules = append(b.alb.Rules, alb.Rule{Path: path, Status: f.Int("StatusCode", 0), ContentType: f.String("ContentType"), Body: f.String("MessageBody")})
 		case "authenticate-cognito":
 			err = b.authenticate(a.Object("AuthenticateCognitoConfig"))
 		case "forward":
@@ -537,7 +538,6 @@ func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 			return physical{}, err
 		}
 	}
-	b.rules = append(b.rules, rule)
 	return ref(r.LogicalID), nil
 }
 

@@ -79,6 +79,9 @@ const (
 	hostIDP       = "cognito-idp." + demoRegion + ".amazonaws.com"
 )
 
+// hostStacks is for command lines alone: no function asks CloudFormation, and the proxy leads none there.
+const hostStacks = "cloudformation." + demoRegion + ".amazonaws.com"
+
 var awsHosts = []string{hostEC2, hostDynamoDB, hostScheduler, hostSTS, hostLambda, hostKeys, hostIDP}
 
 // ports are what the demo listens on, in the order of their numbers from --port on.
@@ -405,7 +408,13 @@ func (w *world) standins(ctx context.Context, program *string, building *sync.Wa
 	if err != nil {
 		return err
 	}
-	w.serve("aws", w.listeners["aws"], gateway(services))
+	stacks, err := w.stacks(plan, template, parameters)
+	if err != nil {
+		return err
+	}
+	forCommandLines := maps.Clone(services)
+	forCommandLines[hostStacks] = stacks.Handler()
+	w.serve("aws", w.listeners["aws"], gateway(forCommandLines))
 	w.serve("aws by name", tls.NewListener(named, names), byHost(services))
 	w.serve("proxy", w.listeners["proxy"], tunnel.Handler())
 	w.serve("cognito", tls.NewListener(w.listeners["cognito"], w.sites), w.tap.Hear("cognito", w.breakable("cognito", unavailablePlain, w.pool.Handler())))
@@ -433,10 +442,6 @@ func (w *world) standins(ctx context.Context, program *string, building *sync.Wa
 	}
 	return nil
 }
-
-const signedOutPage = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Signed out</title>
-<body style="font:1.1rem/1.6 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem"><h1>You are signed out</h1>
-<p>The VPN keeps running for as long as somebody needs it.</p><p><a href="/">Sign in again</a></p></body></html>`
 
 // loadState reads the demo's own state, or makes it.
 func (w *world) loadState() error {

@@ -107,6 +107,34 @@ func New(c Config) (*Server, error) {
 	return &Server{cfg: c, auth: sigv4.Verifier{Service: "cloudformation", Region: c.Region, Lookup: c.Credentials}}, nil
 }
 
+// Adopt makes known a stack that Deploy has made of a template, as if a change set had made it: for whoever reads its
+// outputs and resources.
+func (s *Server) Adopt(e Environment, body []byte, parameters map[string]string, d *Deployment) error {
+	t, err := Parse(body)
+	if err != nil {
+		return err
+	}
+	args, err := t.arguments(parameters)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now().UTC()
+	st := &stack{name: e.StackName, id: e.StackID, created: now, current: &revision{template: t, body: string(body), parameters: args}}
+	for _, r := range d.order {
+		made := &row{logical: r.LogicalID, kind: r.Type, physical: d.Resources[r.LogicalID], exists: true, values: r.Properties.values, token: r.token}
+		st.rows = append(st.rows, made)
+		s.rowIs(st, made, now, "CREATE_COMPLETE", "")
+	}
+	for _, key := range slices.Sorted(maps.Keys(d.Outputs)) {
+		st.outputs = append(st.outputs, stackOutput{key, d.Outputs[key], ""})
+	}
+	s.is(st, now, "CREATE_COMPLETE", "")
+	s.stacks = append(s.stacks, st)
+	return nil
+}
+
 // Handler answers the Query protocol at "/".
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 

@@ -904,3 +904,55 @@ func TestTagsStay(t *testing.T) {
 		}
 	})
 }
+
+// TestAdopt: a stack that Deploy made is there for who asks.
+func TestAdopt(t *testing.T) {
+	body := []byte("Parameters: {P: {Type: String}}\nResources: {Q: {Type: AWS::SQS::Queue}}\nOutputs: {Name: {Value: !Ref P}}\n")
+	e := cloudformation.Environment{Region: "eu-central-1", AccountID: "111122223333", StackName: "made", StackID: "arn:aws:cloudformation:eu-central-1:111122223333:stack/made/1"}
+	template, err := cloudformation.Parse(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := template.Deploy(t.Context(), e, map[string]string{"P": "value"}, nil, named{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := cloudformation.New(cloudformation.Config{Region: e.Region, AccountID: e.AccountID, Log: slog.New(slog.DiscardHandler),
+		Credentials: func(string) (sigv4.Credentials, bool) { return key, true }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Adopt(e, body, map[string]string{"P": "value"}, d); err != nil {
+		t.Fatal(err)
+	}
+	client := awscfn.New(awscfn.Options{Region: e.Region, Credentials: awscredentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""), HTTPClient: direct{s.Handler()}})
+	stacks, err := client.DescribeStacks(t.Context(), &awscfn.DescribeStacksInput{StackName: aws.String("made")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := stacks.Stacks[0]; st.StackStatus != types.StackStatusCreateComplete || len(st.Outputs) != 1 || *st.Outputs[0].OutputValue != "value" || *st.Parameters[0].ParameterValue != "value" {
+		t.Errorf("got %+v", st)
+	}
+	resources, err := client.DescribeStackResources(t.Context(), &awscfn.DescribeStackResourcesInput{StackName: aws.String("made")})
+	if err != nil || len(resources.StackResources) != 1 || *resources.StackResources[0].PhysicalResourceId != "q" {
+		t.Errorf("got %+v, %v", resources, err)
+	}
+	if err := s.Adopt(e, body, nil, d); err == nil {
+		t.Error("a stack was adopted without its parameters")
+	}
+}
+
+// named names everything q.
+type named struct{}
+
+func (named) Create(context.Context, cloudformation.Resource) (cloudformation.Physical, error) {
+	return cloudformation.Physical{Ref: "q", Attributes: map[string]string{"Arn": "q"}}, nil
+}
+
+func (named) Update(_ context.Context, p cloudformation.Physical, _ cloudformation.Resource) (cloudformation.Physical, error) {
+	return p, nil
+}
+
+func (named) Delete(context.Context, cloudformation.Physical, cloudformation.Resource) error {
+	return nil
+}
