@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -102,27 +100,26 @@ func newKeeper(c *config.Config, cfg aws.Config, beat bool, tell func(context.Co
 	return latch.New(latch.Config{VPN: vpn, Store: wishes, Deadman: switches, Endpoints: policies, Log: log, Notify: tell})
 }
 
-// httpClient honours HTTPS_PROXY and, on every system, SSL_CERT_FILE, which Go's verifier ignores on some. The roots
-// are parsed here, at start, and not in the first request, where a small function has a fraction of the processor.
-func httpClient(env func(string) string) (*http.Client, error) {
-	var roots *x509.CertPool
+// lambdaRoots is where provided.al2023 keeps the certificates that it trusts. x509.SystemCertPool reads it as well, and then
+// again in each folder that it looks through: three times the work.
+const lambdaRoots = "/etc/pki/tls/certs/ca-bundle.crt"
+
+// roots are the certificates that connections are checked with: those of SSL_CERT_FILE, which Go's verifier ignores on some
+// systems, or else those of bundle, or where that is not to be had the system's.
+func roots(env func(string) string, bundle string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
 	if file := env("SSL_CERT_FILE"); file != "" {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("SSL_CERT_FILE: %w", err)
 		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(raw) {
+		if !pool.AppendCertsFromPEM(raw) {
 			return nil, fmt.Errorf("SSL_CERT_FILE: %s holds no certificate", file)
 		}
-	} else {
-		var err error
-		if roots, err = x509.SystemCertPool(); err != nil {
-			return nil, err
-		}
+		return pool, nil
 	}
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	t.MaxIdleConnsPerHost = 10
-	return &http.Client{Transport: t, Timeout: 20 * time.Second}, nil
+	if raw, err := os.ReadFile(bundle); err == nil && pool.AppendCertsFromPEM(raw) {
+		return pool, nil
+	}
+	return x509.SystemCertPool()
 }

@@ -366,8 +366,8 @@ func TestForeignIssuer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := httpClient(func(name string) string { return map[string]string{"SSL_CERT_FILE": trusted}[name] })
-		if err != nil {
+		client, ready := httpClient(func(name string) string { return map[string]string{"SSL_CERT_FILE": trusted}[name] })
+		if err := ready(); err != nil {
 			t.Fatal(err)
 		}
 		client.Transport.(*http.Transport).Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: d.listeners["proxy"].Addr().String()})

@@ -33,16 +33,19 @@ const (
 // bootstrap serves a Lambda function's events until Lambda ends it. What it returns is why it could not start.
 func bootstrap(env func(string) string, stdout, stderr io.Writer) error {
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	later := collectLater()
 	handler, err := function(env, stdout, log)
 	if err != nil {
 		log.Error("the function cannot start", "err", err)
 		return err
 	}
-	lambdahost.Start(handler)
+	lambdahost.Start(later(handler))
 	return nil
 }
 
-func function(env func(string) string, stdout io.Writer, log *slog.Logger) (func(context.Context, json.RawMessage) (any, error), error) {
+func function(env func(string) string, stdout io.Writer, log *slog.Logger) (_ func(context.Context, json.RawMessage) (any, error), err error) {
+	client, trusted := httpClient(env)
+	defer func() { err = cmp.Or(err, trusted()) }()
 	path := cmp.Or(env("NIGHTLATCH_CONFIG"), filepath.Join(env("LAMBDA_TASK_ROOT"), "nightlatch.yaml"))
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -53,10 +56,6 @@ func function(env func(string) string, stdout io.Writer, log *slog.Logger) (func
 		return nil, err
 	}
 	if err := c.Complete(); err != nil {
-		return nil, err
-	}
-	client, err := httpClient(env)
-	if err != nil {
 		return nil, err
 	}
 	cfg, err := awsConfig(env, c.Region, client)

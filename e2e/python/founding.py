@@ -2,7 +2,7 @@
 
     founding.py demo.json
 
-Prints the handler's answer.
+Prints the handler's answer. The benchmark of bench/ takes the handler alone.
 """
 import json
 import sys
@@ -22,8 +22,9 @@ def handler(ec2, endpoint, subnet):
         return {"statusCode": 500, "error": str(e)}
 
 
-with open(sys.argv[1]) as f:
-    demo = json.load(f)
-client = boto3.client("ec2", endpoint_url=demo["aws"]["endpoint_url"], region_name=demo["aws"]["region"],
-                      aws_access_key_id=demo["aws"]["access_key_id"], aws_secret_access_key=demo["aws"]["secret_access_key"])
-print(json.dumps(handler(client, demo["endpoint_id"], demo["subnet_ids"][0])))
+if __name__ == "__main__":
+    with open(sys.argv[1]) as f:
+        demo = json.load(f)
+    client = boto3.client("ec2", endpoint_url=demo["aws"]["endpoint_url"], region_name=demo["aws"]["region"],
+                          aws_access_key_id=demo["aws"]["access_key_id"], aws_secret_access_key=demo["aws"]["secret_access_key"])
+    print(json.dumps(handler(client, demo["endpoint_id"], demo["subnet_ids"][0])))

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -73,13 +74,17 @@ const (
 	rulesMax   = 200 // rules; a decision looks at each
 	groupMax   = 256 // bytes of a group
 	contactMax = 200 // characters of a contact
+	labelMax   = 63  // bytes of a label, or of a rule's name
 )
 
 var (
-	labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	sidForm   = regexp.MustCompile(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`) // MS-DTYP 2.4.2.1
+	labelForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 	sidLike   = regexp.MustCompile(`(?i)(^|//)S-\d+-`)
+	// sidForm (MS-DTYP 2.4.2.1) is large, and many configurations have no SID.
+	sidForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`) })
 )
+
+func isLabel(s string) bool { return len(s) <= labelMax && labelForm.MatchString(s) }
 
 // New checks c, which it keeps. The faults, all of them at once, are *Fault.
 func New(c Config) (*Rules, []error) {
@@ -130,7 +135,7 @@ func (k *check) groups() {
 		switch {
 		case g == "":
 			k.fault(path, "is missing: write the group as the issuer sends it; of an Active Directory that is its SID, S-1-5-21-…")
-		case sidLike.MatchString(g) && !sidForm.MatchString(g):
+		case sidLike.MatchString(g) && !sidForm().MatchString(g):
 			k.fault(path, "%q is not a SID: write it alone and in full, S-1-5-21-…", g)
 		case len(g) > groupMax || !printable(g) || strings.TrimSpace(g) != g || strings.ContainsAny(g, `,[]"`):
 			// What user pools write between groups and around them cannot be part of one.
@@ -170,13 +175,13 @@ func (k *check) people() {
 }
 
 func (k *check) label(path, label string) {
-	if !labelForm.MatchString(label) {
+	if !isLabel(label) {
 		k.fault(path, "%q is not a label: a short one of a-z, 0-9 and -", label)
 	}
 }
 
 func (k *check) rule(path string, r *Rule) {
-	if !labelForm.MatchString(r.Name) {
+	if !isLabel(r.Name) {
 		k.fault(path+".name", "%q is not a short name of a-z, 0-9 and -, which refusals and the audit show", r.Name)
 	}
 	about, key := r.Allow, ".allow"

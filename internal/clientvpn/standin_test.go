@@ -2,6 +2,7 @@ package clientvpn_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -74,7 +75,12 @@ func TestProbeOverTheWire(t *testing.T) {
 	key := sigv4.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 	s, err := ec2.New(ec2.Config{
 		Region: "us-east-1", AccountID: "111122223333", Credentials: func(id string) (sigv4.Credentials, bool) { return key, id == key.AccessKeyID },
-		Allowed: func(_, action string) bool { return action != no }, Throttle: true, Log: slog.New(slog.DiscardHandler),
+		Authorize: func(_, action, resource string, _ map[string]string) error {
+			if action == "ec2:"+no {
+				return fmt.Errorf("User: somebody is not authorized to perform: %s on resource: %s", action, resource)
+			}
+			return nil
+		}, Throttle: true, Log: slog.New(slog.DiscardHandler),
 		Endpoints: []ec2.Endpoint{{ID: endpoint, VpcID: "vpc-0a", ClientCIDR: "10.200.0.0/22", SecurityGroups: []ec2.SecurityGroup{{ID: "sg-0a", Name: "a"}},
 			Subnets: []ec2.Subnet{{ID: "subnet-0a", AvailabilityZone: "us-east-1a", AvailabilityZoneID: "use1-az1", CIDR: "10.0.1.0/24"}}}},
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +133,7 @@ func (k *checker) oneCase(c *Config, path string, a accessCase) Case {
 	return out
 }
 
-var sidForm = regexp.MustCompile(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`)
+var sidForm = formOf(`^S-1-\d{1,14}(-\d{1,10}){1,15}$`, 0)
 
 // Group is the group that is meant by a label of access.groups, or by the group itself as the issuer sends it. One that no
 // label stands for, no rule is about: it is an error unless it is a SID, because it will be a slip.

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -293,7 +294,7 @@ func decode(name string, raw []byte, into any) (*checker, error) {
 	return c, nil
 }
 
-var unknownField = regexp.MustCompile(`^line (\d+): field (\S+) not found in type config\.(\w+)$`)
+var unknownField = formOf(`^line (\d+): field (\S+) not found in type config\.(\w+)$`, 0)
 
 // plain turns the decoder's message into one that names the key that was probably meant.
 func plain(e string) string {
@@ -403,7 +404,7 @@ func (c *checker) fault(path, format string, args ...any) {
 }
 
 // require reports whether v has the form; what says which form it is.
-func (c *checker) require(path, v string, form *regexp.Regexp, what string) {
+func (c *checker) require(path, v string, form interface{ MatchString(string) bool }, what string) {
 	if v == "" {
 		c.fault(path, "is missing: %s", what)
 	} else if !form.MatchString(v) {
@@ -412,7 +413,7 @@ func (c *checker) require(path, v string, form *regexp.Regexp, what string) {
 }
 
 // needed is require for what a deployment tells.
-func (c *checker) needed(path, v string, form *regexp.Regexp, what string) {
+func (c *checker) needed(path, v string, form form, what string) {
 	if v == "" && c.deployed {
 		c.missing = append(c.missing, path)
 		return
@@ -421,25 +422,44 @@ func (c *checker) needed(path, v string, form *regexp.Regexp, what string) {
 }
 
 var (
-	regionForm   = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
-	tableForm    = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
-	albForm      = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[^/]+/[0-9a-f]+$`)
-	clientForm   = regexp.MustCompile(`^[\w+]{1,128}$`)
-	issuerForm   = regexp.MustCompile(`^https://[^\s?#]+[^\s?#/]$`)
-	oidcForm     = regexp.MustCompile(`^https://[^\s?#]+$`)
-	wordForm     = regexp.MustCompile(`^\S+$`)
-	redirectForm = regexp.MustCompile(`^https://[^\s/?#@]+/oauth2/callback$`)
-	urlForm      = regexp.MustCompile(`^https://[^\s/]+/\S*$`)
-	cookieForm   = regexp.MustCompile(`^[\w-]{1,64}$`)
-	groupForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,64}$`)
-	roleForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`)
-	externalForm = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`) // AssumeRole's (STS API Reference)
-	claimForm    = regexp.MustCompile(`^[!-~]{1,128}$`)
-	nameForm     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	endpointForm = regexp.MustCompile(`^cvpn-endpoint-[0-9a-f]+$`)
-	sgForm       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
-	subnetForm   = regexp.MustCompile(`^subnet-[0-9a-f]+$`)
+	regionForm   = formOf(`^[a-z]{2}(-[a-z]+)+-\d$`, 0)
+	tableForm    = formOf(`^[a-zA-Z0-9_.-]{3,}$`, 255)
+	albForm      = formOf(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:loadbalancer/app/[^/]+/[0-9a-f]+$`, 0)
+	clientForm   = formOf(`^[\w+]+$`, 128)
+	issuerForm   = formOf(`^https://[^\s?#]+[^\s?#/]$`, 0)
+	oidcForm     = formOf(`^https://[^\s?#]+$`, 0)
+	wordForm     = formOf(`^\S+$`, 0)
+	redirectForm = formOf(`^https://[^\s/?#@]+/oauth2/callback$`, 0)
+	urlForm      = formOf(`^https://[^\s/]+/\S*$`, 0)
+	cookieForm   = formOf(`^[\w-]+$`, 64)
+	groupForm    = formOf(`^[0-9a-zA-Z_.-]+$`, 64)
+	roleForm     = formOf(`^arn:aws[a-z-]*:iam::(\d{12}):role/.+$`, 0)
+	externalForm = formOf(`^[\w+=,.@:/-]{2,}$`, 0) // AssumeRole's (STS API Reference)
+	claimForm    = formOf(`^[!-~]+$`, 128)
+	nameForm     = formOf(`^[a-z0-9][a-z0-9-]*$`, 63)
+	endpointForm = formOf(`^cvpn-endpoint-[0-9a-f]+$`, 0)
+	sgForm       = formOf(`^sg-[0-9a-f]+$`, 0)
+	subnetForm   = formOf(`^subnet-[0-9a-f]+$`, 0)
 )
+
+// form is how a value is written: an expression that is compiled when it is first asked, because each start of a function
+// would pay for all of them, and how many bytes the value has at most; 0: any number. The expression could count them
+// itself, as {1,128} does, but is then compiled into a hundred copies of what it counts.
+type form struct {
+	expression func() *regexp.Regexp
+	most       int
+}
+
+func formOf(expression string, most int) form {
+	return form{sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) }), most}
+}
+
+func (f form) MatchString(s string) bool {
+	return (f.most == 0 || len(s) <= f.most) && f.expression().MatchString(s)
+}
+
+// FindStringSubmatch is regexp's, of a value of any length.
+func (f form) FindStringSubmatch(s string) []string { return f.expression().FindStringSubmatch(s) }
 
 // keepDaysMost is a hundred years: more is a slip of the finger.
 const keepDaysMost = 36500
@@ -814,7 +834,7 @@ func weekdays(s string) (days []time.Weekday, ok bool) {
 	return days, true
 }
 
-var clockForm = regexp.MustCompile(`^([01]\d|2[0-4]):([0-5]\d)$`)
+var clockForm = formOf(`^([01]\d|2[0-4]):([0-5]\d)$`, 0)
 
 // clock reads "08:30" as minutes after midnight.
 func clock(s string) (int, bool) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -107,19 +106,19 @@ type userPool struct {
 var (
 	// Stack names are CloudFormation's, 128 characters of letters, digits and "-"; here they are in what else has a name,
 	// of which a target group's is the shortest: 32.
-	stackForm        = regexp.MustCompile(`^[a-z][a-z0-9-]{0,21}[a-z0-9]$`)
-	domainForm       = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$`)
-	zoneForm         = regexp.MustCompile(`^Z[A-Z0-9]{1,31}$`)
-	certificateForm  = regexp.MustCompile(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-zA-Z-]+$`)
-	listenerForm     = regexp.MustCompile(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener/app/[^/]+/[0-9a-f]+/[0-9a-f]+$`)
-	vpcForm          = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
-	prefixForm       = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // CreateUserPoolDomain, Cognito API Reference
-	poolForm         = regexp.MustCompile(`^[\w-]+_[0-9a-zA-Z]+$`)
-	providerForm     = regexp.MustCompile(`^[^_\s][^\s]{2,31}$`)
-	bucketForm       = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	topicForm        = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}$`)
-	boundaryForm     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$`)
-	rolePathForm     = regexp.MustCompile(`^/([\x21-\x7e]{1,510}/)?$`)
+	stackForm        = formOf(`^[a-z][a-z0-9-]{0,21}[a-z0-9]$`, 0)
+	domainForm       = formOf(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$`, 0)
+	zoneForm         = formOf(`^Z[A-Z0-9]{1,31}$`, 0)
+	certificateForm  = formOf(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-zA-Z-]+$`, 0)
+	listenerForm     = formOf(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener/app/[^/]+/[0-9a-f]+/[0-9a-f]+$`, 0)
+	vpcForm          = formOf(`^vpc-[0-9a-f]+$`, 0)
+	prefixForm       = formOf(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, 63) // CreateUserPoolDomain, Cognito API Reference
+	poolForm         = formOf(`^[\w-]+_[0-9a-zA-Z]+$`, 0)
+	providerForm     = formOf(`^[^_\s][^\s]{2,31}$`, 0)
+	bucketForm       = formOf(`^[a-z0-9][a-z0-9.-]+[a-z0-9]$`, 63)
+	topicForm        = formOf(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$`, 0)
+	boundaryForm     = formOf(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$`, 0)
+	rolePathForm     = formOf(`^/([\x21-\x7e]+/)?$`, 512)
 	logDays          = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653} // PutRetentionPolicy
 	forbiddenPrefix  = []string{"aws", "amazon", "cognito"}
 	architectures    = []string{"arm64", "amd64"}

@@ -54,10 +54,19 @@ type Config struct {
 
 // Deadman implements latch.Deadman.
 type Deadman struct {
-	client              *scheduler.Client
+	client              api
 	group, role, target string
 	dead                *types.DeadLetterConfig // nil: none
 }
+
+// api is the part of Scheduler that is called, as functions, so that the linker drops the rest (docs/decisions/0006).
+type api struct {
+	CreateSchedule operation[scheduler.CreateScheduleInput, scheduler.CreateScheduleOutput]
+	GetSchedule    operation[scheduler.GetScheduleInput, scheduler.GetScheduleOutput]
+	DeleteSchedule operation[scheduler.DeleteScheduleInput, scheduler.DeleteScheduleOutput]
+}
+
+type operation[I, O any] func(context.Context, *I, ...func(*scheduler.Options)) (*O, error)
 
 // New checks c and makes no call.
 func New(c Config) (*Deadman, error) {
@@ -79,7 +88,7 @@ func New(c Config) (*Deadman, error) {
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff })
 	})
 	return &Deadman{
-		client: client, group: c.Group, role: c.RoleARN, dead: dead,
+		client: api{client.CreateSchedule, client.GetSchedule, client.DeleteSchedule}, group: c.Group, role: c.RoleARN, dead: dead,
 		// The universal target, in the role's partition ("Using universal targets", EventBridge Scheduler User Guide).
 		target: "arn:" + arn[1] + ":scheduler:::aws-sdk:ec2:disassociateClientVpnTargetNetwork",
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -21,7 +22,10 @@ const (
 
 // domainSID is a group as IAM Identity Center sends an Active Directory's: the domain, two slashes, the SID (MS-DTYP
 // 2.4.2.1). The slashes are form-encoded where a user pool encodes what it puts into a list.
-var domainSID = regexp.MustCompile(`^[^/]{0,255}(?://|%2[Ff]%2[Ff])(S-1-\d{1,14}(?:-\d{1,10}){1,15})$`)
+// It is large, and many configurations read no groups.
+var domainSID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[^/]{0,255}(?://|%2[Ff]%2[Ff])(S-1-\d{1,14}(?:-\d{1,10}){1,15})$`)
+})
 
 // ParseGroups reads the claim that holds a person's groups, in every form in which issuers send one:
 //
@@ -79,7 +83,7 @@ func ParseGroups(claim json.RawMessage) (groups []string, cut bool) {
 	var all []string
 	for name := range strings.SplitSeq(list, ",") {
 		name = strings.Trim(name, " ")
-		if strings.ContainsAny(name, "+%") && !domainSID.MatchString(name) {
+		if strings.ContainsAny(name, "+%") && !domainSID().MatchString(name) {
 			return nil, true
 		}
 		all = append(all, name)
@@ -106,7 +110,7 @@ func whole(all []string) (groups []string, cut bool) {
 		if g == "" || len(g) > maxGroup || strings.ContainsFunc(g, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) {
 			return nil, true
 		}
-		if m := domainSID.FindStringSubmatch(g); m != nil {
+		if m := domainSID().FindStringSubmatch(g); m != nil {
 			g = m[1]
 		}
 		if !seen[g] {

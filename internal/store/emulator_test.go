@@ -55,11 +55,12 @@ func emulator(t *testing.T) func(t *testing.T) *Store {
 	return func(t *testing.T) *Store {
 		// A connection that is kept would outlive the bubble.
 		transport := &http.Transport{DisableKeepAlives: true}
-		s, err := New(Config{AWS: config(toEmulator{&http.Client{Transport: transport}, at}), Table: fmt.Sprintf("nightlatch-%d", made.Add(1))})
+		cfg, table := config(toEmulator{&http.Client{Transport: transport}, at}), fmt.Sprintf("nightlatch-%d", made.Add(1))
+		s, err := New(Config{AWS: cfg, Table: table})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Create(t.Context()); err != nil {
+		if err := create(t.Context(), cfg, table); err != nil {
 			t.Fatal(err)
 		}
 		return s

@@ -23,7 +23,7 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%s without a table: %v", operation, err)
 		}
 	}
-	if err := s.Create(t.Context()); err != nil {
+	if err := create(t.Context(), config(d), table); err != nil {
 		t.Fatal(err)
 	}
 	all := []string{"DeleteItem", "GetItem", "PutItem", "Query"}

@@ -81,7 +81,7 @@ type Config struct {
 
 // Store implements latch.Store and access.Store.
 type Store struct {
-	client    *dynamodb.Client
+	client    *api
 	table     string
 	keepAudit time.Duration
 }
@@ -101,7 +101,7 @@ func New(c Config) (*Store, error) {
 		// One host name for all accounts, which is the one that proxies and VPC endpoints know.
 		o.AccountIDEndpointMode = aws.AccountIDEndpointModeDisabled
 	})
-	return &Store{client, c.Table, c.KeepAudit}, nil
+	return &Store{newAPI(client), c.Table, c.KeepAudit}, nil
 }
 
 // Load implements latch.Store. The read is strongly consistent: a wish that was answered is seen.

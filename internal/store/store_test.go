@@ -72,11 +72,10 @@ func dynamo(t *testing.T) *standin.Server {
 
 func created(t *testing.T, client aws.HTTPClient) *Store {
 	t.Helper()
-	s := over(t, client)
-	if err := s.Create(t.Context()); err != nil {
+	if err := create(t.Context(), config(client), table); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return over(t, client)
 }
 
 // The adapter and the real SDK against the stand-in's wire, under the same suite as the fake.
@@ -104,8 +103,9 @@ func TestWritersThatMeet(t *testing.T) {
 
 func TestCreateTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := created(t, wire(t))
-		if err := s.Create(t.Context()); err != nil {
+		client := wire(t)
+		created(t, client)
+		if err := create(t.Context(), config(client), table); err != nil {
 			t.Errorf("a table that is there: %v", err)
 		}
 	})

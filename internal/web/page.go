@@ -136,8 +136,15 @@ func (p *page) at(address string, now lang) {
 
 // render writes a whole page or, when a template fails, none of it.
 func (h *handler) render(w http.ResponseWriter, status int, p page) error {
+	t, err := h.pages, error(nil)
+	if p.Console != nil {
+		t, err = h.consoles()
+	}
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
 	var b bytes.Buffer
-	if err := h.pages.ExecuteTemplate(&b, "page.html", p); err != nil {
+	if err := t.ExecuteTemplate(&b, "page.html", p); err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -32,7 +32,7 @@ const (
 )
 
 // pageForm is every address of ours that a person can come back to: pages, and what leads to one.
-var pageForm = regexp.MustCompile(`^/(endpoints/[a-z0-9][a-z0-9-]{0,62}(/(open|extend|done))?|admin(/audit|/endpoints/[a-z0-9][a-z0-9-]{0,62})?)?$`)
+var pageForm = regexp.MustCompile(`^/(endpoints/[a-z0-9][a-z0-9-]*(/(open|extend|done))?|admin(/audit|/endpoints/[a-z0-9][a-z0-9-]*)?)?$`)
 
 // localPath returns s if it is the address of one of our pages, and "/" for everything else, so that a link which somebody
 // made ends nowhere but here. It looks at the bytes before it parses them: browsers drop control characters and take a

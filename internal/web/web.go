@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -28,6 +29,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -118,18 +120,19 @@ type handler struct {
 	crossSite *http.CrossOriginProtection
 	csp       string
 	pages     *template.Template
-	css, js   string // hashed paths
+	consoles  func() (*template.Template, error) // pages with the administrators' part, which few functions ever show
+	css, js   string                             // hashed paths
 }
 
 var (
-	nameForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	nameForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 	tokenForm = regexp.MustCompile(`^[A-Z2-7]{26}$`) // rand.Text
 )
 
 // New checks c, all of it at once, and returns the handler.
 func New(c Config) (http.Handler, error) {
 	h := &handler{c: c, decide: c.Rules.Decide, endpoints: map[string]*Endpoint{}, mux: http.NewServeMux(), crossSite: http.NewCrossOriginProtection()}
-	faults := checkCatalogue()
+	var faults []error
 	fault := func(ok bool, format string, args ...any) {
 		if !ok {
 			faults = append(faults, fmt.Errorf(format, args...))
@@ -141,7 +144,7 @@ func New(c Config) (http.Handler, error) {
 	h.c.Endpoints = slices.Clone(c.Endpoints)
 	for i := range h.c.Endpoints {
 		e := &h.c.Endpoints[i]
-		fault(nameForm.MatchString(e.Name), "endpoints: %q is not a name of lower-case letters, digits and hyphens", e.Name)
+		fault(nameForm.MatchString(e.Name) && len(e.Name) <= 63, "endpoints: %q is not a name of lower-case letters, digits and hyphens", e.Name)
 		fault(h.endpoints[e.Name] == nil, "endpoints: %s is named twice", e.Name)
 		fault(len(e.Policy.LeaseChoices) > 0, "endpoints: %s: lease.choices: offer at least one", e.Name)
 		fault(e.SelfServiceURL == "" || isHTTPS(e.SelfServiceURL), "endpoints: %s: self_service_url: %q is not an https address", e.Name, e.SelfServiceURL)
@@ -175,9 +178,14 @@ func New(c Config) (http.Handler, error) {
 		strings.Join(formAction, " ") + "; frame-ancestors 'none'; base-uri 'none'"
 
 	var err error
-	if h.pages, err = template.New("").Funcs(template.FuncMap{"formIn": formIn}).ParseFS(assets, "assets/*.html"); err != nil {
+	if h.pages, err = parsePages("page.html"); err != nil {
 		return nil, err
 	}
+	// The first execution escapes the template, which is work that the first request need not wait for.
+	if err := h.pages.ExecuteTemplate(io.Discard, "page.html", page{}); err != nil {
+		return nil, err
+	}
+	h.consoles = sync.OnceValues(func() (*template.Template, error) { return parsePages("page.html", "admin.html") })
 	if h.css, err = h.static("nightlatch.css", "text/css; charset=utf-8"); err != nil {
 		return nil, err
 	}
@@ -186,6 +194,18 @@ func New(c Config) (http.Handler, error) {
 	}
 	h.routes()
 	return h, nil
+}
+
+// parsePages parses files of the assets. Without admin.html the administrators' part is empty.
+func parsePages(files ...string) (*template.Template, error) {
+	t, err := template.New("").Funcs(template.FuncMap{"formIn": formIn}).Parse(`{{define "console"}}{{end}}`)
+	if err != nil {
+		return nil, err
+	}
+	for i := range files {
+		files[i] = "assets/" + files[i]
+	}
+	return t.ParseFS(assets, files...)
 }
 
 func isHTTPS(s string) bool {
