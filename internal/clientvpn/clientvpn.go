@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/nightlatch/nightlatch/internal/awserr"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
@@ -45,8 +47,9 @@ type Config struct {
 
 // VPN implements latch.VPN.
 type VPN struct {
-	client *api
-	log    *slog.Logger
+	client   *api
+	log      *slog.Logger
+	together int // how many reads of one observation at once, as errgroup.SetLimit takes it
 }
 
 // New checks c and makes no call.
@@ -54,7 +57,11 @@ func New(c Config) (*VPN, error) {
 	if c.AWS.Region == "" || c.AWS.Credentials == nil || c.Log == nil {
 		return nil, errors.New("clientvpn: Region, Credentials and Log are required")
 	}
-	return &VPN{newAPI(ec2.NewFromConfig(c.AWS), c.retryer), c.Log}, nil
+	v := &VPN{newAPI(ec2.NewFromConfig(c.AWS), c.retryer), c.Log, -1}
+	if c.Crowded { // an endpoint that is refused one read should not have spent another
+		v.together = 1
+	}
+	return v, nil
 }
 
 // retryer is that of one operation. It is the SDK's standard one where a person waits: a call that is throttled is tried
@@ -76,29 +83,37 @@ func (c Config) retryer() aws.Retryer {
 }
 
 // Observe implements latch.VPN. EC2 has no call that shows an endpoint at one instant, so what depends is read before
-// what it depends on: connections, routes, associations, endpoint. If somebody disassociates between two reads, the
-// result shows routes and connections of an association that is leaving, which nobody acts on. The other way round it
-// would show an associated subnet whose routes are lost and whose users are gone: routes would be forgotten and the
-// endpoint closed for idleness on the strength of a picture that was never true.
+// what it depends on: connections and routes, at the same time because somebody waits, and then associations and the
+// endpoint. If somebody disassociates between the two, the result shows routes and connections of an association that is
+// leaving, which nobody acts on. The other way round it would show an associated subnet whose routes are lost and whose
+// users are gone: routes would be forgotten and the endpoint closed for idleness on the strength of a picture that was
+// never true.
 //
 // At is the time before the first read: an observation is never younger than it says.
 func (v *VPN) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
 	o := latch.Observation{At: time.Now(), Endpoint: id}
-	err := v.do(ctx, "observe "+string(id), func(ctx context.Context) (err error) {
-		if o.Connections, err = v.connections(ctx, id); err != nil {
+	err := v.do(ctx, "observe "+string(id), func(ctx context.Context) error {
+		first, on := errgroup.WithContext(ctx)
+		first.SetLimit(v.together)
+		first.Go(func() (err error) { o.Connections, err = v.connections(on, id); return err })
+		first.Go(func() (err error) { o.Routes, err = v.routes(on, id); return err })
+		if err := first.Wait(); err != nil {
 			return err
 		}
-		if o.Routes, err = v.routes(ctx, id); err != nil {
-			return err
-		}
-		networks, err := v.networks(ctx, id)
-		if err != nil {
+		var networks []types.TargetNetwork
+		var itself *types.ClientVpnEndpoint
+		then, on := errgroup.WithContext(ctx)
+		then.SetLimit(v.together)
+		then.Go(func() (err error) { networks, err = v.networks(on, id); return err })
+		then.Go(func() (err error) { itself, err = v.endpoint(on, id); return err })
+		if err := then.Wait(); err != nil {
 			return err
 		}
 		for _, n := range networks {
 			o.Associations = append(o.Associations, association(aws.ToString(n.AssociationId), aws.ToString(n.TargetNetworkId), n.Status))
 		}
-		return v.endpoint(ctx, id, &o, networks)
+		describe(&o, itself, networks)
+		return nil
 	})
 	if err != nil {
 		return latch.Observation{}, err
@@ -194,9 +209,8 @@ func association(id, subnet string, s *types.AssociationStatus) latch.Associatio
 	return a
 }
 
-// endpoint adds the endpoint's own part to o, and the security groups: those of the target networks, which are what
-// counts while there are any, else the endpoint's.
-func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID, o *latch.Observation, networks []types.TargetNetwork) error {
+// endpoint is EC2's description of the endpoint itself.
+func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID) (*types.ClientVpnEndpoint, error) {
 	// No MaxResults: EC2's Describe calls refuse it beside ids.
 	pages := ec2.NewDescribeClientVpnEndpointsPaginator(v.client, &ec2.DescribeClientVpnEndpointsInput{
 		ClientVpnEndpointIds: []string{string(id)},
@@ -204,34 +218,38 @@ func (v *VPN) endpoint(ctx context.Context, id latch.EndpointID, o *latch.Observ
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, e := range page.ClientVpnEndpoints {
 			if aws.ToString(e.ClientVpnEndpointId) != string(id) {
 				continue
 			}
 			if t := e.TransitGatewayConfiguration; t != nil {
-				return fmt.Errorf("%w: it is attached to transit gateway %s, and Nightlatch opens endpoints whose target networks are subnets of a VPC",
+				return nil, fmt.Errorf("%w: it is attached to transit gateway %s, and Nightlatch opens endpoints whose target networks are subnets of a VPC",
 					latch.ErrNotReady, aws.ToString(t.TransitGatewayId))
 			}
-			if e.Status == nil {
-				break
+			if e.Status != nil {
+				return &e, nil
 			}
-			o.Status, o.StatusMessage = latch.Status(e.Status.Code), aws.ToString(e.Status.Message)
-			vpc, groups := e.VpcId, e.SecurityGroupIds
-			for _, n := range networks {
-				if n.Status != nil && n.Status.Code == types.AssociationStatusCodeAssociated && len(n.SecurityGroups) > 0 {
-					vpc, groups = n.VpcId, n.SecurityGroups
-				}
-			}
-			o.VPC = latch.VPCID(aws.ToString(vpc))
-			for _, g := range groups {
-				o.Groups = append(o.Groups, latch.GroupID(g))
-			}
-			return nil
 		}
 	}
-	return &latch.Fault{Service: service.Name, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
+	return nil, &latch.Fault{Service: service.Name, Message: "the endpoint is not in the answer to DescribeClientVpnEndpoints"}
+}
+
+// describe adds the endpoint's own part to o, and the security groups: those of the target networks, which are what counts
+// while there are any, else the endpoint's.
+func describe(o *latch.Observation, e *types.ClientVpnEndpoint, networks []types.TargetNetwork) {
+	o.Status, o.StatusMessage = latch.Status(e.Status.Code), aws.ToString(e.Status.Message)
+	vpc, groups := e.VpcId, e.SecurityGroupIds
+	for _, n := range networks {
+		if n.Status != nil && n.Status.Code == types.AssociationStatusCodeAssociated && len(n.SecurityGroups) > 0 {
+			vpc, groups = n.VpcId, n.SecurityGroups
+		}
+	}
+	o.VPC = latch.VPCID(aws.ToString(vpc))
+	for _, g := range groups {
+		o.Groups = append(o.Groups, latch.GroupID(g))
+	}
 }
 
 // Associate implements latch.VPN. The caller's token must be new for each opening: EC2 answers a token that it knows

@@ -48,7 +48,13 @@ func (v *VPN) Probe(ctx context.Context, id latch.EndpointID, subnet latch.Subne
 	ask("DescribeClientVpnConnections", func(ctx context.Context) error { _, err := v.connections(ctx, id); return err })
 	ask("DescribeClientVpnRoutes", func(ctx context.Context) error { _, err := v.routes(ctx, id); return err })
 	ask("DescribeClientVpnTargetNetworks", func(ctx context.Context) (err error) { networks, err = v.networks(ctx, id); return err })
-	ask("DescribeClientVpnEndpoints", func(ctx context.Context) error { return v.endpoint(ctx, id, &o, nil) })
+	ask("DescribeClientVpnEndpoints", func(ctx context.Context) error {
+		e, err := v.endpoint(ctx, id)
+		if err == nil {
+			describe(&o, e, nil)
+		}
+		return err
+	})
 	wg.Wait()
 	association := noAssociation
 	for _, n := range networks {
