@@ -62,6 +62,10 @@ var imports = []struct {
 		"the file's words become the domain's policy; what is built from it is cmd's business"},
 	{"internal/deploy", "internal/config internal/latch", "",
 		"it renders what the configuration says; what the functions do with it is theirs"},
+	{"internal/survey", "internal/awserr internal/latch", "internal/config",
+		"it says what an account holds, to whoever drafts or examines; it decides nothing"},
+	{"internal/doctor", "internal/config internal/latch internal/survey", "",
+		"its checks are made of what the survey tells, so that each can be provoked without AWS"},
 	{"internal/web", "internal/access internal/latch internal/signin", "",
 		"pages and API see the keeper and the person, never AWS: a page that can call EC2 will, on a GET"},
 	{"internal/lambdahost", "", "",
@@ -96,7 +100,7 @@ var imports = []struct {
 	{"internal/standin/proxy", "", "", "as alb"},
 	{"internal/standin/scheduler", "internal/standin/statefile internal/standin/switches internal/standin/sigv4", "", "as alb"},
 	{"internal/standin/sts", "internal/standin/sigv4", "", "as alb"},
-	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web " +
+	{"cmd/nightlatch", "internal/access internal/awserr internal/clientvpn internal/config internal/deadman internal/deploy internal/lambdahost internal/latch internal/notify internal/role internal/secret internal/signin internal/store internal/web internal/doctor internal/survey " +
 		"internal/standin/alb internal/standin/certs internal/standin/cloudformation internal/standin/cognito internal/standin/console internal/standin/directory internal/standin/dynamodb " +
 		"internal/standin/ec2 internal/standin/httpapi internal/standin/iam internal/standin/identitycenter internal/standin/lambda internal/standin/proxy internal/standin/scheduler " +
 		"internal/standin/sigv4 internal/standin/statefile internal/standin/sts internal/standin/switches internal/standin/wiretap internal/inside internal/metrics", "internal/latch/latchtest",
@@ -109,23 +113,23 @@ var outside = []struct {
 	prefix, may, tests string // may: folders or single files
 	why                string
 }{
-	{"github.com/aws/aws-sdk-go-v2", "internal/clientvpn internal/role internal/store internal/deadman",
+	{"github.com/aws/aws-sdk-go-v2", "internal/clientvpn internal/role internal/store internal/deadman internal/survey",
 		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"AWS is reached through the adapters alone; the stand-ins' tests use the SDK as a client that nobody here wrote"},
-	{"github.com/aws/smithy-go", "internal/awserr internal/clientvpn internal/store internal/deadman cmd/nightlatch/operator.go",
+	{"github.com/aws/smithy-go", "internal/awserr internal/clientvpn internal/store internal/deadman cmd/nightlatch/operator.go internal/survey",
 		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
 		"part of the SDK"},
-	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go cmd/nightlatch/lambda_doctor.go cmd/nightlatch/operator.go",
+	{"github.com/aws/aws-sdk-go-v2/aws", "internal/awserr internal/clientvpn internal/role internal/store internal/deadman cmd/nightlatch/aws.go cmd/nightlatch/lambda_doctor.go cmd/nightlatch/operator.go internal/survey cmd/nightlatch/doctor.go",
 		"internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sigv4 internal/standin/sts",
 		"the binary makes one aws.Config for the functions, in one file, and one for operators, in another; the doctor's event takes the first with another client"},
 	{"github.com/aws/aws-sdk-go-v2/credentials", "cmd/nightlatch/aws.go",
-		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts",
+		"internal/clientvpn internal/role internal/store internal/deadman internal/standin/cloudformation internal/standin/dynamodb internal/standin/ec2 internal/standin/scheduler internal/standin/sts internal/survey",
 		"adapters are given credentials and look for none"},
 	{"github.com/aws/aws-sdk-go-v2/credentials/stscreds", "internal/role", "",
 		"the one place where a role is assumed"},
 	{"github.com/aws/aws-sdk-go-v2/config", "cmd/nightlatch/operator.go", "",
 		"operators have profiles and single sign-on; it costs every cold start what three environment variables tell (docs/decisions/0009)"},
-	{"github.com/aws/aws-sdk-go-v2/service/sts", "cmd/nightlatch/operator.go internal/role", "internal/standin/sts",
+	{"github.com/aws/aws-sdk-go-v2/service/sts", "cmd/nightlatch/operator.go internal/role internal/survey", "internal/standin/sts",
 		"it names operators, and assumes the roles of endpoints in other accounts"},
 	{"github.com/aws/aws-lambda-go", "internal/lambdahost bench/empty", "internal/standin/lambda",
 		"lambdahost is the one that knows Lambda; the stand-in's test runs AWS's own runtime client as the child"},

@@ -37,9 +37,10 @@ func rootCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Comma
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddGroup(&cobra.Group{ID: groupEndpoints, Title: "Endpoints:"}, &cobra.Group{ID: groupPeople, Title: "People:"})
+	root.AddGroup(&cobra.Group{ID: groupEndpoints, Title: "Endpoints:"}, &cobra.Group{ID: groupPeople, Title: "People:"}, &cobra.Group{ID: groupDeployment, Title: "Deployment:"})
 	root.AddCommand(verbs(env, stdout, stderr)...)
 	root.AddCommand(accessCommand(env, stdout, stderr), sessionCommand(env, stdout, stderr), auditCommand(env, stdout, stderr))
+	root.AddCommand(initCommand(env, stdout, stderr), doctorCommand(env, stdout, stderr))
 	root.AddCommand(demoCommand(env, stdout, stderr), configCommand(stdout), versionCommand(stdout))
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

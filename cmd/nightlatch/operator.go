@@ -54,16 +54,9 @@ func readConfig(flag string, env func(string) string) (*config.Config, error) {
 
 // newOperator finds the credentials and asks AWS nothing yet, beside what finding them takes.
 func newOperator(ctx context.Context, c *config.Config, stderr io.Writer) (*operator, error) {
-	// The SDK's own log would stand between our lines, and what matters of it comes as errors too.
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(c.Region), awsconfig.WithLogger(logging.Nop{}))
-	if err == nil {
-		_, err = cfg.Credentials.Retrieve(ctx)
-	}
+	cfg, err := operatorAWS(ctx, c.Region)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, fmt.Errorf("%w: %w", errCredentials, err)
+		return nil, err
 	}
 	var tell func(context.Context, latch.Notice) error
 	if c.Notify != nil { // what an operator's call finds is kept, and the beat sends it, which knows the webhook
@@ -74,6 +67,22 @@ func newOperator(ctx context.Context, c *config.Config, stderr io.Writer) (*oper
 		return nil, err
 	}
 	return &operator{c, keeper, cfg, stderr}, nil
+}
+
+// operatorAWS finds an operator's credentials.
+func operatorAWS(ctx context.Context, region string) (aws.Config, error) {
+	// The SDK's own log would stand between our lines, and what matters of it comes as errors too.
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region), awsconfig.WithLogger(logging.Nop{}))
+	if err == nil {
+		_, err = cfg.Credentials.Retrieve(ctx)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return aws.Config{}, ctx.Err()
+		}
+		return aws.Config{}, fmt.Errorf("%w: %w", errCredentials, err)
+	}
+	return cfg, nil
 }
 
 // talk logs what a person should know of a call under way.

@@ -65,8 +65,9 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	why, rest, ok3 := strings.Cut(rest, "\naccess explain:\n")
 	explain, rest, ok4 := strings.Cut(rest, "\naccess test:\n")
 	test, rest, ok5 := strings.Cut(rest, "\nsession list:\n")
-	sessions, blocks, ok6 := strings.Cut(rest, "\naccess blocked:\n")
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
+	sessions, rest, ok6 := strings.Cut(rest, "\naccess blocked:\n")
+	blocks, examined, ok7 := strings.Cut(rest, "\ndoctor:\n")
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 {
 		t.Fatal("the topic has other sections than this test knows")
 	}
 	words := regexp.MustCompile(`[A-Za-z]+`)
@@ -82,6 +83,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		"access test":    {test, explain + test, reflect.TypeFor[accessTestJSON]()},
 		"session list":   {sessions, sessions, reflect.TypeFor[sessionsJSON]()},
 		"access blocked": {blocks, blocks, reflect.TypeFor[blocksJSON]()},
+		"doctor":         {examined, examined, reflect.TypeFor[doctorJSON]()},
 	} {
 		said := words.FindAllString(tt.all, -1)
 		for _, k := range keys(tt.of, true) {

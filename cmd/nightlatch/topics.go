@@ -109,9 +109,9 @@ nightlatch help json lists the codes.`
 
 const topicExitCodes = `The exit code says how a command ended:
 
-  0  done; open --wait: it can be used
+  0  done; open --wait: it can be used; doctor: no check failed
   1  failed: AWS refused, the credentials are missing or may not, the configuration has faults; access test: a case ends
-     otherwise than it should
+     otherwise than it should; doctor: a check failed
   2  usage: the command line cannot be meant, or names an endpoint or a file that is not there; access test: the cases
      have faults
   3  refused by policy or by the state: outside hours, closed or paused by an operator, only observed, no lease, no reason, too
@@ -203,6 +203,13 @@ session list:
 access blocked:
 
   blocks       {subject, by, why, since, until} each, the newest first; without until: until it is taken back
+  now          when this was written
+
+doctor:
+
+  checks       {name, result, detail, fix} each, in a fixed order; result is ok, warning, failure or not checked, and fix
+               is what to do about it
+  result       the gravest of them: failure, else warning, else ok
   now          when this was written
 
 audit export --format json: an array, the oldest first, of what why has under audit, and endpointName`
