@@ -116,7 +116,7 @@ func (f exportFlags) export(ctx context.Context, env func(string) string, stdout
 	if err != nil {
 		return err
 	}
-	s, err := store.New(store.Config{AWS: o.aws, Table: c.Table})
+	s, err := store.New(store.Config{AWS: o.aws, Table: o.config.Table})
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func rootCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Comma
 	root.AddCommand(verbs(env, stdout, stderr)...)
 	root.AddCommand(accessCommand(env, stdout, stderr), sessionCommand(env, stdout, stderr), auditCommand(env, stdout, stderr))
 	root.AddCommand(initCommand(env, stdout, stderr), doctorCommand(env, stdout, stderr))
+	root.AddCommand(deployCommand(env, stdout, stderr))
 	root.AddCommand(demoCommand(env, stdout, stderr), configCommand(stdout), versionCommand(stdout))
 	root.AddCommand(helpTopics()...)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

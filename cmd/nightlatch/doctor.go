@@ -98,6 +98,7 @@ func examine(ctx context.Context, path string, env func(string) string) ([]docto
 	x.Page = page
 	x.Page.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	x.Resolver = net.DefaultResolver
+	x.Calls, x.Metadata = functionCalls, checkMetadata
 	checks := doctor.Run(ctx, x)
 	return checks, ctx.Err()
 }

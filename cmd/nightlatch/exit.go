@@ -27,6 +27,8 @@ var (
 	errUsage = errors.New("usage")
 	// errCredentials is for somebody whose environment has no AWS credentials, or none that are still good.
 	errCredentials = errors.New("no AWS credentials")
+	// errDeclined is for what would cost too much to be done without being told twice.
+	errDeclined = errors.New("refused")
 	// errNotReady is for somebody who waited for an opening in vain.
 	errNotReady = errors.New("not ready")
 )
@@ -54,6 +56,7 @@ var endings = []ending{
 	{kind(errUsage), exitUsage, ""},
 	{kind(context.Canceled), exitFailed, "nightlatch status says what became of it"},
 	{kind(errNotReady), exitNotReady, ""},
+	{kind(errDeclined), exitRefused, ""},
 	{kind(errCredentials), exitFailed, signInAgain},
 	{codes("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure",
 		"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"), exitFailed, signInAgain},

@@ -20,8 +20,6 @@ import (
 	"github.com/nightlatch/nightlatch/internal/survey"
 )
 
-const groupDeployment = "deployment"
-
 // plainName is what may be written into the file as it is; config check says what is wrong with a name otherwise.
 var plainName = regexp.MustCompile(`^[a-z0-9.-]*$`)
 

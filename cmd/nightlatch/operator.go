@@ -23,6 +23,7 @@ import (
 
 	"github.com/nightlatch/nightlatch/internal/awserr"
 	"github.com/nightlatch/nightlatch/internal/config"
+	"github.com/nightlatch/nightlatch/internal/deploy"
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
@@ -45,28 +46,24 @@ func readConfig(flag string, env func(string) string) (*config.Config, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	c, err := config.Parse(path, raw)
+	c, err := config.Parse(path, raw, env)
 	if err != nil {
 		return nil, fmt.Errorf("the configuration has faults:\n%w", err)
 	}
 	return c, nil
 }
 
-// newOperator finds the credentials and asks AWS nothing yet, beside what finding them takes.
+// newOperator finds the credentials and asks AWS nothing yet, beside what finding them takes. Where Nightlatch deployed itself,
+// what the configuration leaves to the stack is read from it.
 func newOperator(ctx context.Context, c *config.Config, stderr io.Writer) (*operator, error) {
 	cfg, err := operatorAWS(ctx, c.Region)
 	if err != nil {
 		return nil, err
 	}
-	var tell func(context.Context, latch.Notice) error
-	if c.Notify != nil { // what an operator's call finds is kept, and the beat sends it, which knows the webhook
-		tell = func(context.Context, latch.Notice) error { return errors.New("messages are the beat's to send") }
-	}
-	keeper, err := newKeeper(c, cfg, false, tell, talk(stderr))
-	if err != nil {
+	if c, err = completed(ctx, c, cfg); err != nil {
 		return nil, err
 	}
-	return &operator{c, keeper, cfg, stderr}, nil
+	return operatorOf(c, cfg, stderr)
 }
 
 // operatorAWS finds an operator's credentials.
@@ -83,6 +80,42 @@ func operatorAWS(ctx context.Context, region string) (aws.Config, error) {
 		return aws.Config{}, fmt.Errorf("%w: %w", errCredentials, err)
 	}
 	return cfg, nil
+}
+
+// completed is the configuration with what only the deployed stack knows; itself where it leaves nothing out.
+func completed(ctx context.Context, c *config.Config, cfg aws.Config) (*config.Config, error) {
+	missing := c.Complete()
+	if missing == nil {
+		return c, nil
+	}
+	outputs, err := deploy.Outputs(ctx, cfg, c)
+	if err != nil {
+		return nil, deployError(fmt.Errorf("the configuration leaves out what the deployed stack says: %w", err))
+	}
+	return c.With(stackVariables(outputs))
+}
+
+// stackVariables says what a stack's outputs mean in the configuration, of what a command line needs. Nobody signs in at
+// one.
+func stackVariables(outputs map[string]string) func(string) string {
+	known := map[string]string{config.Variable("signin.pending"): "true"}
+	for key, output := range map[string]string{"table": deploy.OutputTableName, "deadman.group": deploy.OutputDeadmanGroup,
+		"deadman.role_arn": deploy.OutputDeadmanRoleARN, "deadman.dead_letter_arn": deploy.OutputDeadLetterARN} {
+		known[config.Variable(key)] = outputs[output]
+	}
+	return func(name string) string { return known[name] }
+}
+
+func operatorOf(c *config.Config, cfg aws.Config, stderr io.Writer) (*operator, error) {
+	var tell func(context.Context, latch.Notice) error
+	if c.Notify != nil { // what an operator's call finds is kept, and the beat sends it, which knows the webhook
+		tell = func(context.Context, latch.Notice) error { return errors.New("messages are the beat's to send") }
+	}
+	keeper, err := newKeeper(c, cfg, false, tell, talk(stderr))
+	if err != nil {
+		return nil, err
+	}
+	return &operator{c, keeper, cfg, stderr}, nil
 }
 
 // talk logs what a person should know of a call under way.

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nightlatch/nightlatch/internal/access"
+	"github.com/nightlatch/nightlatch/internal/config"
 	"github.com/nightlatch/nightlatch/internal/latch"
 	"github.com/nightlatch/nightlatch/internal/store"
 	"github.com/nightlatch/nightlatch/internal/web"
@@ -93,7 +94,7 @@ func peopleCommand(env func(string) string, stdout, stderr io.Writer, use, short
 			if err != nil {
 				return err
 			}
-			people, err := store.New(store.Config{AWS: o.aws, Table: parsed.Table, KeepAudit: parsed.KeepAudit})
+			people, err := store.New(store.Config{AWS: o.aws, Table: o.config.Table, KeepAudit: parsed.KeepAudit})
 			if err != nil {
 				return err
 			}
@@ -125,7 +126,7 @@ func (v *verb) sessions(ctx context.Context, o *operator, people *store.Store, _
 	if err != nil {
 		return err
 	}
-	if o.config.OIDC == nil {
+	if d := o.config.Deploy; o.config.OIDC == nil && (d == nil || d.Front != config.FrontHTTPAPI) {
 		v.say("the load balancer of signin.alb keeps the sessions of those who sign in there; nightlatch access block keeps somebody out")
 	}
 	now := time.Now()

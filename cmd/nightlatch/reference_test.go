@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nightlatch/nightlatch/internal/deploy"
 	"github.com/nightlatch/nightlatch/internal/web"
 )
 
@@ -66,8 +67,10 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	explain, rest, ok4 := strings.Cut(rest, "\naccess test:\n")
 	test, rest, ok5 := strings.Cut(rest, "\nsession list:\n")
 	sessions, rest, ok6 := strings.Cut(rest, "\naccess blocked:\n")
-	blocks, examined, ok7 := strings.Cut(rest, "\ndoctor:\n")
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 {
+	blocks, rest, ok7 := strings.Cut(rest, "\ndoctor:\n")
+	examined, rest, ok8 := strings.Cut(rest, "\ndeploy plan:\n")
+	plan, deployed, ok9 := strings.Cut(rest, "\ndeploy status:\n")
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 || !ok8 || !ok9 {
 		t.Fatal("the topic has other sections than this test knows")
 	}
 	words := regexp.MustCompile(`[A-Za-z]+`)
@@ -84,6 +87,8 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		"session list":   {sessions, sessions, reflect.TypeFor[sessionsJSON]()},
 		"access blocked": {blocks, blocks, reflect.TypeFor[blocksJSON]()},
 		"doctor":         {examined, examined, reflect.TypeFor[doctorJSON]()},
+		"deploy plan":    {plan, plan, reflect.TypeFor[deploy.Changes]()},
+		"deploy status":  {deployed, deployed, reflect.TypeFor[deployStatusJSON]()},
 	} {
 		said := words.FindAllString(tt.all, -1)
 		for _, k := range keys(tt.of, true) {
@@ -112,6 +117,9 @@ func keys(of reflect.Type, deep bool) (all []string) {
 	for i := range of.NumField() {
 		f := of.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.IsExported() {
+			continue
+		}
 		if f.Anonymous {
 			all = append(all, keys(f.Type, deep)...)
 			continue

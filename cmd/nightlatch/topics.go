@@ -212,4 +212,32 @@ doctor:
   result       the gravest of them: failure, else warning, else ok
   now          when this was written
 
+deploy plan:
+
+  stack, region
+               which stack it is about
+  create       it is made, and not changed
+  changes      {action, id, type, physicalId, replacement, because, retained, cost} each: action is CloudFormation's Add, Modify,
+               Remove, Import or Dynamic, id the resource's in the template, replacement True or Conditional where it is
+               replaced, because what of it changes; retained: what is replaced or removed stays in the account; cost is what
+               that would cost, of what deploy apply replaces and removes with --replace alone
+
+deploy status:
+
+  stack, region, stackId
+               which stack it is
+  status, why  CloudFormation's, and its words
+  inProgress   CloudFormation is at work on it
+  created, updated
+               when; updated is left out where it never was
+  terminationProtection
+               it is protected against deletion by other means
+  signIn       pending until people can sign in, then ready
+  outputs      the stack's, by name
+  program      the deployed package's SHA-256
+  programIsThis
+               with --program: the deployed program is the one that is built here
+  cause        {at, id, type, status, reason}: the first cause why the last change failed; hint is what to do about it
+  hint
+
 audit export --format json: an array, the oldest first, of what why has under audit, and endpointName`

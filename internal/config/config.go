@@ -50,6 +50,18 @@ type Config struct {
 
 	ownIssuer bool
 	missing   []string // keys that the deployment will tell
+
+	name      string
+	raw       []byte
+	variables []func(string) string
+}
+
+// File is the file as it was read. It is not to be changed.
+func (c *Config) File() []byte { return c.raw }
+
+// With is the same file with further variables, over what it and the earlier ones say.
+func (c *Config) With(variables ...func(string) string) (*Config, error) {
+	return Parse(c.name, c.raw, append(variables, c.variables...)...)
 }
 
 // Notify is a webhook's format, its messages' language, and the address of the page that they lead to. The webhook's own
@@ -265,6 +277,7 @@ func Parse(name string, raw []byte, variables ...func(string) string) (*Config, 
 	c.deployed = f.Deploy != nil
 	out := c.config(f)
 	out.missing = c.missing
+	out.name, out.raw, out.variables = name, raw, variables
 	return out, errors.Join(c.faults...)
 }
 

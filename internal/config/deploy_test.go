@@ -151,3 +151,18 @@ func TestFaultsOfADeployment(t *testing.T) {
 		}
 	}
 }
+
+// What the stack says is put over the same file, and over what was told before.
+func TestWith(t *testing.T) {
+	c, err := config.Parse("nightlatch.yaml", []byte(balanced), variables(map[string]string{"NIGHTLATCH_TABLE": "one", "NIGHTLATCH_BEAT_FOR": "40s"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(c.File()) != balanced {
+		t.Errorf("got the file %q", c.File())
+	}
+	c, err = c.With(variables(map[string]string{"NIGHTLATCH_TABLE": "two", "NIGHTLATCH_DEADMAN_GROUP": "nightlatch"}))
+	if err != nil || c.Table != "two" || c.BeatFor.Seconds() != 40 || c.Endpoints[0].Deadman.Group != "nightlatch" || string(c.File()) != balanced {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
