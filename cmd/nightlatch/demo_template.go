@@ -170,6 +170,7 @@ func (b *builder) Create(_ context.Context, r cloudformation.Resource) (cloudfor
 		"AWS::CloudWatch::Alarm":                    watched,
 		"AWS::CloudWatch::Dashboard":                watched,
 		"AWS::SQS::Queue":                           b.makeQueue,
+		"AWS::SQS::QueuePolicy":                     watched,
 		"AWS::Scheduler::ScheduleGroup":             b.makeScheduleGroup,
 		"AWS::Scheduler::Schedule":                  b.makeSchedule,
 		"AWS::IAM::Role":                            b.makeRole,
