@@ -63,9 +63,10 @@ func TestSecurityLinter(t *testing.T) {
 		excepted[k] = true
 		seen[f.Template] = true
 	}
-	// Each has findings, the functions' Resource "*" at least; one without was not read.
+	// Each has findings, the Resource "*" of a role at least; one without was not read. What another Region of the same
+	// account needs has no role.
 	for _, path := range templates {
-		if name := strings.TrimSuffix(filepath.Base(path), ".template.yaml"); !seen[name] {
+		if name := strings.TrimSuffix(filepath.Base(path), ".template.yaml"); !seen[name] && name != "place-virginia" {
 			t.Errorf("%s: no findings at all", name)
 		}
 	}
