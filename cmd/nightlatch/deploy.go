@@ -377,7 +377,8 @@ func (x *deployer) canAsk(hint string) error {
 		return nil
 	}
 	if f, ok := x.stdin.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		info, err := f.Stat()
+		if nobody, gone := os.Stat(os.DevNull); err == nil && info.Mode()&os.ModeCharDevice != 0 && (gone != nil || !os.SameFile(info, nobody)) {
 			return nil
 		}
 	}

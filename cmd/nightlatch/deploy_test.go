@@ -69,7 +69,6 @@ func (invented) Delete(context.Context, cloudformation.Physical, cloudformation.
 }
 
 const deployedSettings = `region: us-east-1
-table: nightlatch
 endpoints:
   - {name: office, id: ` + demoEndpoint + `, subnets: [subnet-0c0ffee0000000001], look_every: 200ms}
 deploy:

@@ -486,6 +486,13 @@ func (c *checker) config(f file) *Config {
 	if f.Deploy != nil {
 		out.Deploy, out.ownIssuer = c.deploy(f), c.ownIssuer(f)
 	}
+	if c.deployed {
+		for path, text := range map[string]string{"table": f.Table, "deadman.group": f.Deadman.Group, "deadman.role_arn": f.Deadman.RoleARN, "deadman.dead_letter_arn": f.Deadman.DeadLetterARN} {
+			if text != "" && !c.told[path] {
+				c.fault(path, "is the stack's to tell: leave it out beside deploy")
+			}
+		}
+	}
 	c.needed("table", f.Table, tableForm, "a DynamoDB table's name")
 	c.signIn(f, out)
 	c.needed("deadman.group", f.Deadman.Group, groupForm, "the schedule group's name")
@@ -773,7 +780,20 @@ func (c *checker) place(path string, f file, e endpoint, into *Endpoint) {
 	if at == home && into.Region == f.Region { // a queue elsewhere is another one
 		into.Deadman.DeadLetterARN = cmp.Or(e.Deadman.DeadLetterARN, f.Deadman.DeadLetterARN)
 	}
-	if home != "" && e.Deadman.Group == "" && (at != home || into.Region != f.Region) {
+	if c.deployed { // the stack's are told later, and what another place needs is rendered for it
+		into.Deadman.Group = cmp.Or(e.Deadman.Group, f.Deadman.Group)
+		if e.Deadman.Group != "" && e.RoleARN == "" && into.Region == f.Region {
+			c.fault(path+".deadman.group", "is the stack's, for an endpoint that is where the deployment is: leave it out")
+		}
+		if e.Deadman.RoleARN != "" && e.RoleARN == "" {
+			c.fault(path+".deadman.role_arn", "is the stack's, for an endpoint of the deployment's account: leave it out")
+		}
+		if e.RoleARN != "" && e.Deadman.RoleARN == "" {
+			c.fault(path+".deadman.role_arn", "is missing: the role in account %s that the endpoint's dead-man's switches act as; nightlatch deploy template --endpoint %s makes it", account(e.RoleARN), e.Name)
+			return
+		}
+	}
+	if home != "" && !c.deployed && e.Deadman.Group == "" && (at != home || into.Region != f.Region) {
 		c.fault(path+".deadman.group", "is missing: the endpoint's dead-man's switches are schedules in %s of account %s: name a schedule group that exists there", into.Region, at)
 	}
 	if own != "" && own != at {

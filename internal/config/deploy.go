@@ -107,14 +107,14 @@ var (
 	// Stack names are CloudFormation's, 128 characters of letters, digits and "-"; here they are in what else has a name,
 	// of which a target group's is the shortest: 32.
 	stackForm        = formOf(`^[a-z][a-z0-9-]{0,21}[a-z0-9]$`, 0)
-	domainForm       = formOf(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$`, 0)
+	domainForm       = formOf(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$`, 64) // RequestCertificate, ACM API Reference
 	zoneForm         = formOf(`^Z[A-Z0-9]{1,31}$`, 0)
 	certificateForm  = formOf(`^arn:aws[a-z-]*:acm:([a-z0-9-]+):\d{12}:certificate/[0-9a-zA-Z-]+$`, 0)
 	listenerForm     = formOf(`^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:listener/app/[^/]+/[0-9a-f]+/[0-9a-f]+$`, 0)
 	vpcForm          = formOf(`^vpc-[0-9a-f]+$`, 0)
 	prefixForm       = formOf(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`, 63) // CreateUserPoolDomain, Cognito API Reference
 	poolForm         = formOf(`^[\w-]+_[0-9a-zA-Z]+$`, 0)
-	providerForm     = formOf(`^[^_\s][^\s]{2,31}$`, 0)
+	providerForm     = formOf(`^[^_\s]\S+[^_\s]$`, 32) // CreateIdentityProvider, Cognito API Reference
 	bucketForm       = formOf(`^[a-z0-9][a-z0-9.-]+[a-z0-9]$`, 63)
 	topicForm        = formOf(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$`, 0)
 	boundaryForm     = formOf(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$`, 0)
@@ -262,7 +262,7 @@ func (c *checker) userPool(f file, out *Deploy) {
 	}
 	to := &out.UserPool
 	to.Provider = cmp.Or(p.Provider, "IdentityCenter")
-	c.require(path+".provider", to.Provider, providerForm, "a SAML provider's name, 3 to 32 characters")
+	c.require(path+".provider", to.Provider, providerForm, "a SAML provider's name, 3 to 32 characters without spaces, and without _ at either end")
 	if p.ID == "" {
 		to.Prefix, to.Domain = p.Prefix, fmt.Sprintf("%s.auth.%s.amazoncognito.com", p.Prefix, f.Region)
 		c.require(path+".prefix", p.Prefix, prefixForm, "the first part of the sign-in page's host name: 1 to 63 of a-z, 0-9 and -; it must be free in the whole Region")

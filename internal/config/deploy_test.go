@@ -59,7 +59,7 @@ func TestVariablesOverrideTheFile(t *testing.T) {
 		"NIGHTLATCH_SIGNIN_OIDC_REDIRECT_URL": "https://vpn.example.com/oauth2/callback", "NIGHTLATCH_SIGNIN_OIDC_LOGOUT_URL": "https://login.example.com/logout?client_id=4abc",
 		"NIGHTLATCH_SIGNIN_OIDC_SIGN_IN_ORIGINS": "https://a.example.com, https://b.example.com", "NIGHTLATCH_SIGNIN_OIDC_AUTHORIZE_PARAMS": "identity_provider=IdentityCenter, lang=ko", "NIGHTLATCH_BEAT_FOR": "40s", "NIGHTLATCH_AUDIT_KEEP_DAYS": "7",
 	}
-	file := strings.Replace(gateway, "deploy:", "table: hand-made\nsignin: {oidc: {session: 8h}}\ndeploy:", 1)
+	file := strings.Replace(gateway, "deploy:", "signin: {oidc: {session: 8h}}\ndeploy:", 1)
 	c, err := config.Parse("nightlatch.yaml", []byte(file), variables(nil), variables(env))
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +74,31 @@ func TestVariablesOverrideTheFile(t *testing.T) {
 	for name, value := range map[string]string{"NIGHTLATCH_BEAT_FOR": "soon", "NIGHTLATCH_DEADMAN_ROLE_ARN": "deadman", "NIGHTLATCH_AUDIT_KEEP_DAYS": "0"} {
 		if _, err := config.Parse("nightlatch.yaml", []byte(file), variables(map[string]string{name: value}), variables(env)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s=%s: %v does not name the variable", name, value, err)
+		}
+	}
+}
+
+// TestElsewhereBesideADeployment: what passes here must pass with what the stack tells the functions.
+func TestElsewhereBesideADeployment(t *testing.T) {
+	file := strings.Replace(balanced, "deploy:", `  - {name: frankfurt, id: cvpn-endpoint-0b, region: us-east-1, subnets: [subnet-0b]}
+  - {name: partner, id: cvpn-endpoint-0c, role_arn: "arn:aws:iam::444455556666:role/x", deadman: {role_arn: "arn:aws:iam::444455556666:role/y"}, subnets: [subnet-0e]}
+deploy:`, 1)
+	if _, err := config.Parse("nightlatch.yaml", []byte(file)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse("nightlatch.yaml", []byte(file), variables(map[string]string{"NIGHTLATCH_SIGNIN_PENDING": "true", "NIGHTLATCH_TABLE": "nightlatch",
+		"NIGHTLATCH_DEADMAN_GROUP": "nightlatch", "NIGHTLATCH_DEADMAN_ROLE_ARN": "arn:aws:iam::111122223333:role/deadman",
+		"NIGHTLATCH_DEADMAN_DEAD_LETTER_ARN": "arn:aws:sqs:eu-central-1:111122223333:dead"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []config.Deadman{
+		{Group: "nightlatch", RoleARN: "arn:aws:iam::111122223333:role/deadman", DeadLetterARN: "arn:aws:sqs:eu-central-1:111122223333:dead"},
+		{Group: "nightlatch", RoleARN: "arn:aws:iam::111122223333:role/deadman"},
+		{Group: "nightlatch", RoleARN: "arn:aws:iam::444455556666:role/y"},
+	} {
+		if got := c.Endpoints[i].Deadman; got != want {
+			t.Errorf("%s: got %+v, want %+v", c.Endpoints[i].Name, got, want)
 		}
 	}
 }
@@ -122,6 +147,12 @@ func TestFaultsOfADeployment(t *testing.T) {
 		{balanced, "domain:", "bucket: My_Bucket\n  domain:", "deploy.bucket: "},
 		{balanced, "domain:", "alarm_topic: alarms\n  domain:", "deploy.alarm_topic: "},
 		{balanced, "domain:", "sign_in_origins: [example.awsapps.com]\n  domain:", "deploy.sign_in_origins.0: "},
+		{balanced, "deploy:", "table: mine\ndeploy:", "table: is the stack's to tell"},
+		{balanced, "deploy:", "deadman: {group: mine}\ndeploy:", "deadman.group: is the stack's to tell"},
+		{balanced, "subnets: [subnet-0a]", "deadman: {group: mine}, subnets: [subnet-0a]", "endpoints.0.deadman.group: is the stack's"},
+		{balanced, "subnets: [subnet-0a]", "role_arn: arn:aws:iam::444455556666:role/x, subnets: [subnet-0a]", "endpoints.0.deadman.role_arn: is missing: the role in account 444455556666"},
+		{balanced, "{prefix: example-vpn}", "{prefix: x, provider: Identity_}", "deploy.user_pool.provider: "},
+		{balanced, "vpn.example.com", strings.Repeat("vpn.", 16) + "com", "deploy.domain: "},
 		{balanced, "subnet-0c, ", "", "deploy.load_balancer.subnets: names 1: a load balancer is in two zones or more"},
 		{balanced, "vpc: vpc-0a, ", "", "deploy.load_balancer.vpc: is missing"},
 		{balanced, "{vpc:", "{allow: [10.0.0.1/8], vpc:", "deploy.load_balancer.allow.0: "},

@@ -12,8 +12,9 @@ import (
 	"github.com/nightlatch/nightlatch/internal/latch"
 )
 
-// nobodys is no association, so that no switch has its name.
-const nobodys latch.AssociationID = "probe"
+// nobodys is no association, so that no switch has its name. It has an association's form, because the functions' role may
+// read such switches only.
+const nobodys latch.AssociationID = "cvpn-assoc-00000000000000000"
 
 // Probe asks Scheduler for a switch that is not there, which changes nothing. Nil: the caller may look, and there is no
 // such switch. latch.ErrNotFound: the group is missing, if Scheduler says so; it is not documented which of the two it

@@ -49,7 +49,7 @@ func TestProbe(t *testing.T) {
 				if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.words) {
 					t.Errorf("got %v, want %v with %q", err, tt.want, tt.words)
 				}
-				if asked[0] != "GET /schedules/nightlatch-probe?groupName=nightlatch" {
+				if asked[0] != "GET /schedules/nightlatch-cvpn-assoc-00000000000000000?groupName=nightlatch" {
 					t.Errorf("asked %v", asked)
 				}
 			})

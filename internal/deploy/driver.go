@@ -236,10 +236,10 @@ func (c *Changes) Costly() []Change {
 // costs says what replacing or removing a resource costs.
 var costs = map[string]string{
 	"UserPool":       "it gets another id: the ACS URL's audience in Identity Center must be entered anew, and nobody can sign in until then",
-	"UserPoolDomain": "the sign-in page gets another address: the ACS URL in Identity Center must be entered anew, and nobody can sign in until then",
+	"UserPoolDomain": "a user pool keeps its domain: this is refused; put deploy.user_pool.prefix back as it was",
 	"UserPoolClient": "everybody is signed out, and has to sign in anew",
 	"Table":          "the audit, people's leases and the routes that were learned are in the old one; endpoints that are open are adopted as opened by hand",
-	"LoadBalancer":   "it gets another name and address: the page is not reached until DNS has followed, and everybody has to sign in anew",
+	"LoadBalancer":   "it gets another address: the page is not reached until DNS has followed, and everybody has to sign in anew",
 	"ScheduleGroup":  "the dead-man's switches in it go with it: an endpoint that is open now is not closed by them any more",
 	"DeadmanRole":    "the dead-man's switches that are armed act as the old one, and would not fire",
 }
@@ -623,6 +623,10 @@ func (d *Driver) apply(ctx context.Context, s *Stack, o Order) (*Stack, error) {
 			ids = append(ids, c.ID)
 		}
 		err = fmt.Errorf("%w: it would replace or remove %s", ErrReplaces, strings.Join(ids, ", "))
+	}
+	// The pool has one prefix domain, and CloudFormation makes the new one before it deletes the old.
+	if slices.ContainsFunc(ch.Changes, func(c Change) bool { return c.ID == "UserPoolDomain" && c.Replaces != "" }) {
+		err = fmt.Errorf("%w: a user pool keeps its domain: put deploy.user_pool.prefix back as it was", ErrState)
 	}
 	if err == nil {
 		err = o.Agree()

@@ -154,16 +154,16 @@ func TestTooLongATemplateGoesThroughTheBucket(t *testing.T) {
 // What must not be replaced by accident is not.
 func TestAReplacementIsRefused(t *testing.T) {
 	a := newAccount(t)
-	d, _ := a.driver(t, "table: wishes\n"+settings)
+	d, _ := a.driver(t, settings)
 	apply(t, d, agreed(program("one"), deploy.Wishes{}, nil))
-	d, _ = a.driver(t, "table: others\n"+settings)
+	d, _ = a.driver(t, strings.Replace(settings, "{vpc:", "{internal: true, vpc:", 1))
 	var shown deploy.Changes
-	if _, err := d.Apply(t.Context(), agreed(program("one"), deploy.Wishes{}, &shown)); !errors.Is(err, deploy.ErrReplaces) || !strings.Contains(err.Error(), "Table") {
-		t.Fatalf("the table is replaced: %v", err)
+	if _, err := d.Apply(t.Context(), agreed(program("one"), deploy.Wishes{}, &shown)); !errors.Is(err, deploy.ErrReplaces) || !strings.Contains(err.Error(), "LoadBalancer") {
+		t.Fatalf("the load balancer is replaced: %v", err)
 	}
 	costly := shown.Costly()
-	i := slices.IndexFunc(costly, func(c deploy.Change) bool { return c.ID == "Table" })
-	if i < 0 || costly[i].Replaces != "True" || !strings.Contains(costly[i].Cost, "audit") {
+	i := slices.IndexFunc(costly, func(c deploy.Change) bool { return c.ID == "LoadBalancer" })
+	if i < 0 || costly[i].Replaces != "True" || !strings.Contains(costly[i].Cost, "sign in anew") {
 		t.Errorf("got %+v", costly)
 	}
 	if s, _ := d.Stack(t.Context()); s.Status != "CREATE_COMPLETE" {
@@ -172,6 +172,22 @@ func TestAReplacementIsRefused(t *testing.T) {
 	o := agreed(program("one"), deploy.Wishes{}, nil)
 	o.Replace = true
 	apply(t, d, o)
+}
+
+// A pool has one prefix domain, so CloudFormation, which makes the new one first, could only fail.
+func TestAPoolKeepsItsDomain(t *testing.T) {
+	a := newAccount(t)
+	d, _ := a.driver(t, settings)
+	apply(t, d, agreed(program("one"), deploy.Wishes{}, nil))
+	d, _ = a.driver(t, strings.Replace(settings, "example-vpn", "another-vpn", 1))
+	o := agreed(program("one"), deploy.Wishes{}, nil)
+	o.Replace = true
+	if _, err := d.Apply(t.Context(), o); !errors.Is(err, deploy.ErrState) || !strings.Contains(err.Error(), "deploy.user_pool.prefix") {
+		t.Errorf("got %v", err)
+	}
+	if s, _ := d.Stack(t.Context()); s.Status != "CREATE_COMPLETE" {
+		t.Errorf("it was refused, and the stack is %s", s.Status)
+	}
 }
 
 // Who does not agree has changed nothing, and a stack that was made for being asked is gone.

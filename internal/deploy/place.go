@@ -55,6 +55,9 @@ func RenderPlace(c *config.Config, name string) ([]byte, error) {
 	if at.RoleARN != "" {
 		v.Role, v.Deadman = named(at.RoleARN), named(at.Deadman.RoleARN)
 		v.May, v.DeadmanMay = keeping(c, here), disassociating(here)
+		if q := queues(here); q != nil {
+			v.DeadmanMay = append(v.DeadmanMay, Statement{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: q})
+		}
 	}
 	t, err := template.New("place.yaml").Funcs(template.FuncMap{"json": quote, "resource": resource, "next": func(i int) int { return i + 1 }}).Parse(placeText)
 	if err == nil {

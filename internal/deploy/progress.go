@@ -242,7 +242,7 @@ var hints = []struct {
 	{"AWS::ElasticLoadBalancingV2::ListenerRule", regexp.MustCompile(`(?i)priority`), "the listener has a rule of this priority: choose another deploy.load_balancer.priority, with the next one free too"},
 	{"AWS::ElasticLoadBalancingV2::LoadBalancer", regexp.MustCompile(`(?i)access denied for bucket`), "the access logs' bucket does not let Elastic Load Balancing write: " +
 		`its policy has to, as "Enable access logs for your Application Load Balancer" says`},
-	{"", regexp.MustCompile(`(?i)deletion ?protection|protected from deletion`), "it is protected against deletion: take the protection away (deploy.load_balancer.deletion_protection, then deploy apply) and try again"},
+	{"", regexp.MustCompile(`(?i)deletion ?protection|protected from deletion`), "it is protected against deletion: take the protection away, of the load balancer in EC2's console under its attributes, and try again"},
 	{"", regexp.MustCompile(`(?i)is not authorized to perform|AccessDenied|UnauthorizedOperation|not authorized`), "whoever deploys needs the permission that AWS names; a permissions boundary or an organization's policy may take it away too"},
 	{"", regexp.MustCompile(`(?i)LimitExceeded|quota|limit .*(exceeded|reached)|(exceeded|reached) .*limit`), "a quota of the account is used up: have it raised in Service Quotas, or delete what nobody needs"},
 	{"", regexp.MustCompile(`(?i)already exists`), "something of this name is there, perhaps from a deployment that was deleted: delete it, or choose another deploy.stack"},

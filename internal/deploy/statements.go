@@ -83,9 +83,10 @@ func DeadmanStatements(c *config.Config) []Statement {
 			own = append(own, e)
 		}
 	}
-	return append([]Statement{{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetterQueue.Arn}"}}}, disassociating(own)...)
+	return append(disassociating(own), Statement{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: append([]string{"${DeadLetterQueue.Arn}"}, queues(own)...)})
 }
 
+// disassociating is what the switches of some endpoints of one account do.
 func disassociating(these []config.Endpoint) []Statement {
 	var endpoints []string
 	for _, e := range these {
@@ -97,11 +98,21 @@ func disassociating(these []config.Endpoint) []Statement {
 	return []Statement{{Sid: "Disassociate", Actions: []string{"ec2:DisassociateClientVpnTargetNetwork"}, Resources: endpoints}}
 }
 
+// queues are the dead-letter queues that endpoints name for themselves.
+func queues(these []config.Endpoint) []string {
+	var out []string
+	for _, e := range these {
+		if e.Deadman.DeadLetterARN != "" {
+			add(&out, e.Deadman.DeadLetterARN)
+		}
+	}
+	return out
+}
+
 // beatStatements are what the beat's schedule may do.
 func beatStatements() []Statement {
 	return []Statement{
 		{Sid: "Invoke", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{"${BeatFunction.Arn}"}},
-		{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{"${DeadLetterQueue.Arn}"}},
 	}
 }
 

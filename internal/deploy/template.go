@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -81,7 +82,6 @@ const (
 // view is what the template sees.
 type view struct {
 	*config.Deploy
-	Table                  string
 	MadePool, OwnIssuer    bool // neither: an existing pool
 	Notify                 bool
 	Function, Deadman      []Statement
@@ -105,6 +105,7 @@ type view struct {
 	DeletionProtection     bool
 	LogBucket, LogPath     string
 	Priority               int
+	TargetGroup            string
 	Pieces                 []int
 	Pending, SignedOutPage string
 	Dashboard              string
@@ -155,7 +156,7 @@ func Render(c *config.Config) ([]byte, error) {
 		return nil, errors.New("the configuration has no deploy section: nightlatch init writes one")
 	}
 	v := view{
-		Deploy: d, Table: c.Table, Notify: c.Notify != nil, LogFormat: "Text",
+		Deploy: d, Notify: c.Notify != nil, LogFormat: "Text",
 		MadePool: !c.Issuer() && d.UserPool.ID == "", OwnIssuer: c.Issuer(),
 		Function: FunctionStatements(c), Deadman: DeadmanStatements(c), Beat: beatStatements(),
 		Architecture: map[string]string{"arm64": "arm64", "amd64": "x86_64"}[d.Architecture],
@@ -197,6 +198,10 @@ func Render(c *config.Config) ([]byte, error) {
 		full = full[:strings.LastIndex(full, "/")]
 		v.ListenerLoadBalancer, v.ListenerFullName = arn+":loadbalancer/"+full, full
 	}
+	// A target group is of one load balancer, and CloudFormation makes the new one first: with another load balancer it
+	// needs another name. CloudFormation names the load balancer itself.
+	sum := sha256.Sum256(fmt.Append(nil, v.Listener, v.Internal, v.VPC))
+	v.TargetGroup = fmt.Sprintf("%s-%x", d.Stack, sum[:4])
 	for _, p := range d.LoadBalancer.Allow {
 		v.Allow = append(v.Allow, cidr(p))
 	}

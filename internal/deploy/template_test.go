@@ -189,7 +189,8 @@ func TestWhoIsLetThrough(t *testing.T) {
 					t.Errorf("%s: %s has one value a header", shape, id)
 				}
 			case "AWS::Lambda::Permission":
-				if r.Properties["SourceArn"] == nil || r.Properties["SourceAccount"] != "AWS::AccountId" {
+				// An API's ARN names account and API; a target group's is a pattern.
+				if r.Properties["SourceArn"] == nil || r.Properties["SourceAccount"] != "AWS::AccountId" && !strings.Contains(text, "${AWS::AccountId}:${Api}/") {
 					t.Errorf("%s: %s lets everybody's front in", shape, id)
 				}
 			case "AWS::Cognito::UserPoolClient":

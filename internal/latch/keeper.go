@@ -184,18 +184,14 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 	if _, err := k.policy(id); err != nil {
 		return View{}, err
 	}
-	// Somebody waits, and neither needs the other.
-	var r Record
-	var unread error
-	var loading sync.WaitGroup
-	loading.Go(func() { r, unread = k.c.Store.Load(ctx, id) })
 	look, cause, err := k.look(ctx, id)
-	loading.Wait()
 	if err != nil {
 		return View{}, err
 	}
-	if unread != nil {
-		return View{}, fmt.Errorf("wishes: %w", unread)
+	// After the look: a record that is older than it would take an opening by somebody else for one that nobody wants.
+	r, err := k.c.Store.Load(ctx, id)
+	if err != nil {
+		return View{}, fmt.Errorf("wishes: %w", err)
 	}
 	v := k.view(look, r, p)
 	v.Stale, v.Cause = cause != nil, cause

@@ -740,3 +740,37 @@ func TestWhatCannotBeAsked(t *testing.T) {
 		}
 	})
 }
+
+// slowly is EC2 that takes its time for the first answer.
+type slowly struct {
+	latch.VPN
+	first *atomic.Bool
+}
+
+func (s slowly) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
+	if s.first.CompareAndSwap(false, true) {
+		time.Sleep(3 * time.Second)
+	}
+	return s.VPN.Observe(ctx, id)
+}
+
+// Somebody who looks while somebody else opens is told of an opening, never of one that nobody wants: the record is read
+// after EC2 has answered.
+func TestWhoLooksWhileAnotherOpens(t *testing.T) {
+	inWorld(t, func(w *world) { w.through = func(c *latch.Config) { c.VPN = slowly{c.VPN, new(atomic.Bool)} } }, func(w *world) {
+		var seen latch.View
+		var looking sync.WaitGroup
+		var failed error
+		looking.Go(func() { seen, failed = w.keeper.View(w.Context(), office, lee) })
+		time.Sleep(time.Second)
+		w.open(kim, time.Hour)
+		looking.Wait()
+		if failed != nil || seen.State == latch.StateClosing {
+			w.Errorf("lee is told %s (%s), %v, while kim opens", seen.State, seen.Reason.Code, failed)
+		}
+		time.Sleep(time.Minute)
+		if v := w.view(lee); v.State != latch.StateOpening {
+			w.Errorf("a minute later: %s", v.State)
+		}
+	})
+}

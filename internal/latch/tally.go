@@ -35,9 +35,9 @@ func (t *turn) tally(err error) Tally {
 		return y
 	}
 	now := time.Now()
-	o, _ := own(t.look, t.record)
+	o, strays := own(t.look, t.record)
 	o = complete(o, t.record)
-	y.Held, y.Leases, y.Connections = len(holding(o)), len(t.record.Live(now)), active(o)
+	y.Held, y.Leases, y.Connections = len(holding(o))+len(strays), len(t.record.Live(now)), active(o)
 	if p := progress(o, t.record, t.policy, now); p != nil && p.Stuck {
 		y.Stuck = p.Phase
 	}

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,8 +64,8 @@ type Writer struct {
 // New returns a Writer, which has written nothing.
 func New(c Config) *Writer { return &Writer{c: c} }
 
-// Beat tells of one beat, which ended with err. Numbers of an endpoint of which the beat came to know nothing are in no
-// sum; it is named beside them.
+// Beat tells of one beat, which ended with err. When the beat came to know nothing of an endpoint, that one is named and
+// in no sum, and a sum that is nought without it is left out.
 func (w *Writer) Beat(tallies []latch.Tally, err error) error {
 	sum := map[string]int{Beats: 1}
 	which := func(is func(latch.Tally) bool) (names []string) {
@@ -88,7 +89,14 @@ func (w *Writer) Beat(tallies []latch.Tally, err error) error {
 	if err != nil {
 		sum[BeatErrors] = 1
 	}
-	return w.write(Names[:len(Names)-1], sum, []member{
+	names := Names[:len(Names)-1]
+	if slices.ContainsFunc(tallies, func(y latch.Tally) bool { return y.Unknown }) {
+		// A nought that leaves one out would take back an alarm, and say that nothing is billed, while nobody knows.
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+			return sum[name] == 0 && !slices.Contains([]string{Beats, BeatErrors, NoticesDropped}, name)
+		})
+	}
+	return w.write(names, sum, []member{
 		{"OpenEndpoints", open}, {"StuckEndpoints", stuck}, {"OpenPastMaximumEndpoints", late},
 		{"FailedEndpoints", which(func(y latch.Tally) bool { return y.Err != nil })},
 		{"UnknownEndpoints", which(func(y latch.Tally) bool { return y.Unknown })},

@@ -34,6 +34,9 @@ func TestLines(t *testing.T) {
 				{Endpoint: "cvpn-endpoint-0c", Err: errors.New("no answer"), Unknown: true},
 			}, errors.New("throttled; no answer"))
 		},
+		"nothing is known": func(w *metrics.Writer) error {
+			return w.Beat([]latch.Tally{{Endpoint: "cvpn-endpoint-0a"}, {Endpoint: "cvpn-endpoint-0b", Err: errors.New("no answer"), Unknown: true}}, errors.New("no answer"))
+		},
 		"a sign-in error": (*metrics.Writer).SignInError,
 	} {
 		t.Run(name, func(t *testing.T) {
