@@ -3,10 +3,14 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -63,12 +67,12 @@ func namesOf(faults []fault) []string {
 type faults struct {
 	mu     sync.Mutex // guards on and asked
 	on     map[string]bool
-	asked  int // requests of EC2 while its rate is used up
+	asked  map[string]int // requests of EC2, by action: each has a bucket of its own
 	clocks map[string]*switches.Clock
 }
 
 func newFaults(first string) *faults {
-	f := &faults{on: map[string]bool{}, clocks: map[string]*switches.Clock{}}
+	f := &faults{on: map[string]bool{}, asked: map[string]int{}, clocks: map[string]*switches.Clock{}}
 	for _, s := range sabotages {
 		if s.ahead != 0 {
 			f.clocks[s.name] = &switches.Clock{}
@@ -188,9 +192,16 @@ func (w *world) signInBroken(h http.Handler) http.Handler {
 // throttled lets every other request through while another program is said to use EC2's request rate up.
 func (w *world) throttled(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, 1<<20))
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		form, _ := url.ParseQuery(string(body)) // what cannot be read is the stand-in's to refuse
 		w.faults.mu.Lock()
-		refuse := w.on["throttle"] && w.asked%2 == 0
-		w.asked++
+		refuse := w.on["throttle"] && w.asked[form.Get("Action")]%2 == 0
+		w.asked[form.Get("Action")]++
 		w.faults.mu.Unlock()
 		if refuse {
 			w.log.Warn("refused", "to", "ec2", "why", "RequestLimitExceeded, on purpose")
@@ -285,24 +296,66 @@ func byHost(services map[string]http.Handler) http.Handler {
 	})
 }
 
-// gateway serves the services that command lines call at one address, told apart by what their protocols look like.
+// gateway serves the services that command lines call at one address. What is signed says for which service it is; the rest
+// is told apart by what the protocols look like.
 func gateway(services map[string]http.Handler) http.Handler {
+	hosts := map[string]string{"ec2": hostEC2, "dynamodb": hostDynamoDB, "scheduler": hostScheduler, "sts": hostSTS, "lambda": hostLambda, "cloudformation": hostStacks}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		switch {
-		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_"):
-			services[hostDynamoDB].ServeHTTP(rw, r)
-		case strings.HasPrefix(r.URL.Path, "/schedule"):
-			services[hostScheduler].ServeHTTP(rw, r)
-		case strings.Contains(r.URL.Path, "/.well-known/"):
-			services[hostIDP].ServeHTTP(rw, r) // an OIDC client's discovery and keys
-		case strings.HasPrefix(r.URL.Path, "/2015-03-31/"):
-			services[hostLambda].ServeHTTP(rw, r)
-		case strings.Contains(r.Header.Get("Authorization"), "/sts/aws4_request"): // signed for it; its protocol looks as EC2's
-			services[hostSTS].ServeHTTP(rw, r)
-		case strings.Contains(r.Header.Get("Authorization"), "/cloudformation/aws4_request"):
-			services[hostStacks].ServeHTTP(rw, r)
-		default:
-			services[hostEC2].ServeHTTP(rw, r)
+		host := hostEC2
+		if service, signed := signedFor(r); signed {
+			if host = hosts[service]; services[host] == nil {
+				nothingStandsIn(rw, r, service)
+				return
+			}
+		} else {
+			switch {
+			case strings.HasPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_"):
+				host = hostDynamoDB
+			case strings.HasPrefix(r.URL.Path, "/schedule"):
+				host = hostScheduler
+			case strings.Contains(r.URL.Path, "/.well-known/"):
+				host = hostIDP // an OIDC client's discovery and keys
+			case strings.HasPrefix(r.URL.Path, "/2015-03-31/"):
+				host = hostLambda
+			}
 		}
+		services[host].ServeHTTP(rw, r)
 	})
+}
+
+// signedFor is the service in the credential scope of a signature: KEY/date/region/SERVICE/aws4_request ("Elements of an
+// AWS API request signature", IAM User Guide).
+func signedFor(r *http.Request) (string, bool) {
+	_, rest, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	credential, _, _ := strings.Cut(rest, ",")
+	scope := strings.Split(strings.TrimSpace(credential), "/")
+	if len(scope) != 5 || scope[4] != "aws4_request" {
+		return "", false
+	}
+	return scope[3], true
+}
+
+// nothingStandsIn answers for a service that the demo has no part for, in the form in which its clients read errors; they
+// do not try again after a 501.
+func nothingStandsIn(rw http.ResponseWriter, r *http.Request, service string) {
+	const code = "NotImplemented"
+	message := fmt.Sprintf("the demo has nothing that stands in for %s", service)
+	var words strings.Builder
+	_ = xml.EscapeText(&words, []byte(message)) // a builder takes everything
+	body := fmt.Sprintf("<Code>%s</Code><Message>%s</Message>", code, &words)
+	contentType := "text/xml"
+	switch {
+	case service == "s3":
+		body = "<Error>" + body + "</Error>"
+	case service == "route53", strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+		body = "<ErrorResponse><Error>" + body + "</Error></ErrorResponse>"
+	default:
+		contentType = "application/json"
+		rw.Header().Set("X-Amzn-Errortype", code)
+		text, _ := json.Marshal(map[string]string{"__type": code, "message": message}) // strings only
+		body = string(text)
+	}
+	rw.Header().Set("Content-Type", contentType)
+	rw.WriteHeader(http.StatusNotImplemented)
+	io.WriteString(rw, body)
 }

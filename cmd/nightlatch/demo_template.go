@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 	"os"
@@ -129,7 +130,7 @@ func (w *world) blueprint(ctx context.Context, raw []byte, known identities, par
 	if err != nil {
 		return nil, fmt.Errorf("the template: %w", err)
 	}
-	b := &builder{known: known, blueprint: &blueprint{}, front: w.o.front.name}
+	b := &builder{known: known, blueprint: &blueprint{}, front: w.o.front.name, others: map[string]int{}}
 	d, err := t.Deploy(ctx, demoEnvironment, parameters, nil, b)
 	if err != nil {
 		return nil, fmt.Errorf("the template: %w", err)
@@ -146,11 +147,14 @@ type builder struct {
 	*blueprint
 	known       identities
 	front       string
-	certificate string // ARN of the one that is made
-	domain      string // that it is for
-	ingress     bool   // the security group lets this machine in by HTTPS
-	listening   bool   // there is an HTTPS listener, or a domain of the API, with the certificate
-	named       bool   // the page's name leads to the front
+	attributes  []string       // custom ones of the user pool
+	forwards    int            // priority of the rule that leads everything to the function; 0: there is none
+	others      map[string]int // priorities of the rules for one path, by their names
+	certificate string         // ARN of the one that is made
+	domain      string         // that it is for
+	ingress     bool           // the security group lets this machine in by HTTPS
+	listening   bool           // there is an HTTPS listener, or a domain of the API, with the certificate
+	named       bool           // the page's name leads to the front
 }
 
 func (b *builder) Update(context.Context, cloudformation.Physical, cloudformation.Resource) (cloudformation.Physical, error) {
@@ -343,8 +347,18 @@ func (b *builder) makePermission(r resource, p *properties) (physical, error) {
 }
 
 func (b *builder) makePool(r resource, p *properties) (physical, error) {
-	for _, name := range []string{"UserPoolName", "UserPoolTier", "AccountRecoverySetting", "MfaConfiguration", "Policies", "Schema"} {
+	for _, name := range []string{"UserPoolName", "UserPoolTier", "AccountRecoverySetting", "MfaConfiguration", "Policies"} {
 		p.Any(name)
+	}
+	for _, a := range p.Objects("Schema") {
+		kind, changes, length := a.String("AttributeDataType"), a.Bool("Mutable", false), a.Object("StringAttributeConstraints")
+		length.Any("MinLength")
+		length.Any("MaxLength")
+		name := a.String("Name")
+		if !all(kind == "String", changes) {
+			return physical{}, fmt.Errorf("the attribute %s does not say that it is a String and Mutable, as one that each sign-in writes must be", name)
+		}
+		b.attributes = append(b.attributes, "custom:"+name)
 	}
 	if !p.Object("AdminCreateUserConfig").Bool("AllowAdminCreateUserOnly", false) {
 		return physical{}, errors.New("anybody could sign up by themselves: AllowAdminCreateUserOnly is not true")
@@ -366,6 +380,11 @@ func (b *builder) makeProvider(r resource, p *properties) (physical, error) {
 		return physical{}, errors.New("the demo's provider is a SAML one with a metadata address")
 	}
 	b.pool.ProviderName, b.pool.AttributeMapping, b.pool.MetadataURL = p.String("ProviderName"), p.Texts("AttributeMapping"), details.String("MetadataURL")
+	for attribute := range b.pool.AttributeMapping {
+		if strings.HasPrefix(attribute, "custom:") && !slices.Contains(b.attributes, attribute) {
+			return physical{}, fmt.Errorf("%s is mapped, and the pool's Schema does not have it", attribute)
+		}
+	}
 	return ref(b.pool.ProviderName), nil
 }
 
@@ -470,7 +489,7 @@ func (b *builder) makeLoadBalancer(r resource, p *properties) (physical, error) 
 	if len(p.Strings("Subnets")) < 2 {
 		return physical{}, errors.New("a load balancer is in two zones or more")
 	}
-	b.alb.Name = p.String("Name")
+	b.alb.Name = cmp.Or(p.String("Name"), demoStack)
 	for _, a := range p.Objects("LoadBalancerAttributes") {
 		if key, value := a.String("Key"), a.String("Value"); key == "routing.http.drop_invalid_header_fields.enabled" {
 			b.alb.DropInvalidHeaderFields = value == "true"
@@ -501,7 +520,7 @@ func (b *builder) makeListener(r resource, p *properties) (physical, error) {
 
 func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 	p.Any("ListenerArn")
-	p.Any("Priority") // AWS refuses two of one priority; which comes first does not matter to these two
+	priority := p.Int("Priority", 0)
 	path := "*"
 	host := false
 	for _, c := range p.Objects("Conditions") {
@@ -523,6 +542,9 @@ func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 		var err error
 		switch kind := a.String("Type"); kind {
 		case "fixed-response":
+			if path != "*" {
+				b.others[r.LogicalID] = priority
+			}
 			f := a.Object("FixedResponseConfig")
 			b.alb.Rules = append(b.alb.Rules, alb.Rule{Path: path, Status: f.Int("StatusCode", 0), ContentType: f.String("ContentType"), Body: f.String("MessageBody")})
 		case "authenticate-cognito":
@@ -531,7 +553,10 @@ func (b *builder) makeRule(r resource, p *properties) (physical, error) {
 			if b.alb.SessionTimeout == 0 {
 				err = errors.New("the rule forwards without having authenticated")
 			}
-			b.alb.TargetGroupARN = a.String("TargetGroupArn")
+			b.alb.TargetGroupARN, b.forwards = a.String("TargetGroupArn"), priority
+			if path != "*" {
+				err = errors.New("the rule leads only " + path + " to the function")
+			}
 		default:
 			err = fmt.Errorf("the demo's load balancer knows no action %s", kind)
 		}
@@ -567,7 +592,8 @@ func (b *builder) makeTargetGroup(r resource, p *properties) (physical, error) {
 		b.alb.MultiValueHeaders = a.String("Value") == "true"
 	}
 	b.alb.TargetGroupName = p.String("Name")
-	return ref(cmp.Or(b.known.targetGroup, "arn:aws:elasticloadbalancing:"+demoRegion+":"+demoAccount+":targetgroup/"+p.String("Name")+"/0000000000000000")), nil
+	arn := cmp.Or(b.known.targetGroup, "arn:aws:elasticloadbalancing:"+demoRegion+":"+demoAccount+":targetgroup/"+p.String("Name")+"/0000000000000000")
+	return physical{Ref: arn, Attributes: map[string]string{"TargetGroupFullName": arn[strings.LastIndex(arn, ":")+1:]}}, nil
 }
 
 func (b *builder) makeAPI(r resource, p *properties) (physical, error) {
@@ -638,6 +664,16 @@ func (b *builder) whole() error {
 	} {
 		if !f.good {
 			faults = append(faults, errors.New(f.what))
+		}
+	}
+	// The rule with the lowest priority is tried first ("Listener rules", User Guide for Application Load Balancers).
+	for _, name := range slices.Sorted(maps.Keys(b.others)) {
+		switch at := b.others[name]; {
+		case b.forwards == 0:
+		case at > b.forwards:
+			faults = append(faults, fmt.Errorf("%s comes after the rule that forwards everything: nobody would ever get its answer", name))
+		case at == b.forwards:
+			faults = append(faults, fmt.Errorf("%s has the priority of the rule that forwards: AWS takes each once", name))
 		}
 	}
 	return errors.Join(faults...)

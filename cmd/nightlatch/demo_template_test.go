@@ -51,7 +51,7 @@ func TestABrokenTemplate(t *testing.T) {
 		"no permission for the table":             {frontALB, `"dynamodb:GetItem",`, ``, "dynamodb", "dynamodb"},
 		"no permission to arm a switch":           {frontALB, `"scheduler:CreateSchedule",`, ``, "scheduler", "AccessDeniedException"},
 		"no permission to pass the switch's role": {frontALB, `iam:PassRole`, `iam:GetRole`, "scheduler", "AccessDeniedException"},
-		"the front may not invoke the function":   {frontALB, `:targetgroup/nightlatch-front/*`, `:targetgroup/nightlatch/*`, "lambda", "502"},
+		"the front may not invoke the function":   {frontALB, `:targetgroup/nightlatch-`, `:targetgroup/nightlatche-`, "lambda", "502"},
 		"the API may not invoke the function":     {frontHTTPAPI, `:${Api}/*`, `:${Api}x/*`, "lambda", "500"},
 		"the header mode forgotten":               {frontALB, `multi_value_headers.enabled, Value: "true"`, `multi_value_headers.enabled, Value: "false"`, "alb", "still signed in"},
 		"the signer not told":                     {frontALB, `NIGHTLATCH_SIGNIN_ALB_ARN`, `NIGHTLATCH_SIGNIN_ALB_ARNE`, "lambda", "502"},
@@ -59,6 +59,11 @@ func TestABrokenTemplate(t *testing.T) {
 		"a property that does not exist":          {frontALB, `HealthCheckEnabled`, `HealthChecks`, "", "Encountered unsupported property HealthChecks"},
 		"a client without a secret":               {frontALB, `GenerateSecret: true`, `GenerateSecret: false`, "", "GenerateSecret is not true"},
 		"events of the old format":                {frontHTTPAPI, `PayloadFormatVersion: "2.0"`, `PayloadFormatVersion: "1.0"`, "", "payload format version 2.0"},
+		"the sign-out behind the sign-in":         {frontALB, `Priority: 101`, `Priority: 99`, "", "SignedOutRule comes after the rule that forwards everything"},
+		"two rules of one priority":               {frontALB, `Priority: 101`, `Priority: 100`, "", "AWS takes each once"},
+		"a rule that forwards one page":           {frontALB, "[\"vpn.localhost\"]}}\n      Actions: !If", "[\"vpn.localhost\"]}}\n        - {Field: path-pattern, PathPatternConfig: {Values: [/]}}\n      Actions: !If", "", "the rule leads only / to the function"},
+		"an attribute that the pool lacks":        {frontALB, `{Name: groups, AttributeDataType`, `{Name: teams, AttributeDataType`, "", "custom:groups is mapped, and the pool's Schema does not have it"},
+		"groups that never change":                {frontALB, `AttributeDataType: String, Mutable: true`, `AttributeDataType: String, Mutable: false`, "", "the attribute groups does not say that it is a String and Mutable"},
 		"a name that leads nowhere":               {frontALB, `GetAtt LoadBalancer.DNSName`, `GetAtt LoadBalancer.LoadBalancerFullName`, "", "vpn.localhost does not lead to the front"},
 	} {
 		t.Run(name, func(t *testing.T) {

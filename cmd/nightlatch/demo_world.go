@@ -342,8 +342,9 @@ func (w *world) standins(ctx context.Context, program *string, building *sync.Wa
 	if w.ec2, err = ec2.New(ec2.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize,
 		AssociateTakes: w.o.associate, DisassociateTakes: min(disassociateTakes, max(w.o.associate, time.Second)), RouteTakes: routeTakes,
-		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: demoVPC, ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets}},
-		Throttle:  true, StateFile: w.file("ec2"), Log: w.log,
+		Endpoints: []ec2.Endpoint{{ID: demoEndpoint, Description: "Office network", VpcID: demoVPC, ClientCIDR: "172.20.0.0/16", Subnets: demoSubnets,
+			AuthorizationRules: []ec2.AuthorizationRule{{DestinationCIDR: "10.0.0.0/8", Description: "Office network"}}}},
+		Throttle: true, StateFile: w.file("ec2"), Log: w.log,
 	}); err != nil {
 		return err
 	}
@@ -358,7 +359,7 @@ func (w *world) standins(ctx context.Context, program *string, building *sync.Wa
 	}
 	if w.scheduler, err = scheduler.New(scheduler.Config{
 		Region: demoRegion, AccountID: demoAccount, Credentials: lookup, Authorize: w.iam.authorize, EC2URL: awsURL, LambdaURL: awsURL, Assume: w.iam.assume, Minute: w.o.minute,
-		Groups: plan.groups, Schedules: plan.schedules, StateFile: w.file("scheduler"), Log: w.log,
+		Groups: plan.groups, Schedules: plan.schedules, StateFile: w.file("scheduler"), Log: w.log, DeadLetter: w.deadLetter,
 	}); err != nil {
 		return err
 	}
@@ -523,6 +524,14 @@ func (w *world) console(vpnURL string) (*console.Console, error) {
 		Hosts: []string{fmt.Sprintf("console.localhost:%d", port), fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("localhost:%d", port)},
 		Ring:  w.ring, Decoded: w.tap.Last, Deaf: func() bool { return w.broken("webhook") }, Phone: w.clocks["clock-phone"], StateFile: w.file("console"), Log: w.log,
 	})
+}
+
+// deadLetter is the queue: the log keeps what came to it. The message's body is not kept, which would be a call's input.
+func (w *world) deadLetter(_ context.Context, queue string, m scheduler.DeadLetter) error {
+	a := m.Attributes
+	_, schedule, _ := strings.Cut(a["SCHEDULE_ARN"], ":schedule/")
+	w.log.Warn("dead letter", "from", "sqs", "queue", queue, "schedule", schedule, "code", a["ERROR_CODE"], "why", a["ERROR_MESSAGE"])
+	return nil
 }
 
 // client reaches the demo's sites, whose names need not resolve on this system.

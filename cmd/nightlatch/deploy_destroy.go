@@ -48,6 +48,9 @@ func (x *deployer) destroy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.Protected(ctx, s) { // somebody may have set it in the console
+		return &told{errDeclined, "the load balancer is protected against deletion, and all but it would be deleted", "take the protection away, of the load balancer's attributes in EC2's console or by deploy.load_balancer.deletion_protection and deploy apply, and then destroy"}
+	}
 	if err := x.ask(ctx, fmt.Sprintf("Delete %s in %s, at which people open %d endpoints? Type its name: ", s.Name, c.Region, len(c.Endpoints)), s.Name); err != nil {
 		return err
 	}

@@ -47,6 +47,9 @@ func (invented) Create(_ context.Context, r cloudformation.Resource) (cloudforma
 			break
 		}
 	}
+	if r.Type == "AWS::DynamoDB::Table" { // the one that there is
+		ref = demoTable
+	}
 	p := cloudformation.Physical{Ref: ref, Attributes: map[string]string{"Arn": "arn:aws:lambda:" + demoRegion + ":" + demoAccount + ":" + ref}}
 	switch r.Type {
 	case "AWS::IAM::Role":
@@ -54,7 +57,7 @@ func (invented) Create(_ context.Context, r cloudformation.Resource) (cloudforma
 	case "AWS::SQS::Queue":
 		p.Attributes["Arn"] = "arn:aws:sqs:" + demoRegion + ":" + demoAccount + ":" + ref
 	}
-	for _, name := range []string{"QueueName", "CanonicalHostedZoneID", "DNSName", "LoadBalancerFullName", "ClientSecret"} {
+	for _, name := range []string{"QueueName", "CanonicalHostedZoneID", "DNSName", "LoadBalancerFullName", "TargetGroupFullName", "ClientSecret"} {
 		p.Attributes[name] = ref
 	}
 	return p, nil

@@ -144,5 +144,5 @@ func writeChecks(w io.Writer, checks []doctor.Check) {
 			fmt.Fprintf(w, "    fix: %s\n", c.Fix)
 		}
 	}
-	fmt.Fprintf(w, "\n%d ok, %d warnings, %d failures, %d not checked\n", many[doctor.OK], many[doctor.Warning], many[doctor.Failure], many[doctor.NotChecked])
+	fmt.Fprintf(w, "\n%d ok, %s, %s, %d not checked\n", many[doctor.OK], count(many[doctor.Warning], "warning"), count(many[doctor.Failure], "failure"), many[doctor.NotChecked])
 }

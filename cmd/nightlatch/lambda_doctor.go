@@ -27,7 +27,7 @@ func lookInside(c *config.Config, cfg aws.Config, client *http.Client, log *slog
 		cfg, clock := cfg.Copy(), &inside.Clock{Client: cfg.HTTPClient}
 		cfg.HTTPClient = clock
 		look := inside.Config{
-			About: fmt.Sprintf("%d endpoints, table %s in %s; %s", len(c.Endpoints), c.Table, c.Region, builtFrom()),
+			About: fmt.Sprintf("%s, table %s in %s; %s", count(len(c.Endpoints), "endpoint"), c.Table, c.Region, builtFrom()),
 			Skew:  clock.Skew, Webhook: c.Notify != nil,
 			Table: func(ctx context.Context) map[string]error {
 				s, err := store.New(store.Config{AWS: cfg, Table: c.Table})
@@ -83,6 +83,13 @@ func insideOf(e config.Endpoint, home aws.Config, log *slog.Logger) inside.Endpo
 		return d.Probe(ctx)
 	}
 	return at
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // builtFrom says what this program was built from.

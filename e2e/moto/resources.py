@@ -389,7 +389,9 @@ class LoadBalancer(Resource, name="AWS::ElasticLoadBalancingV2::LoadBalancer"):
     anew = ("Name", "Scheme", "Type")
 
     def make(self):
-        b = self.aws("elbv2", "CreateLoadBalancer", **self.rest("LoadBalancerAttributes"))["LoadBalancers"][0]
+        wish = self.rest("LoadBalancerAttributes")
+        wish.setdefault("Name", self.named(32))
+        b = self.aws("elbv2", "CreateLoadBalancer", **wish)["LoadBalancers"][0]
         arn = b["LoadBalancerArn"]
         self.aws("elbv2", "ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=self.p["LoadBalancerAttributes"])
         return arn, {"DNSName": b["DNSName"], "CanonicalHostedZoneID": b["CanonicalHostedZoneId"], "LoadBalancerFullName": arn.split(":loadbalancer/")[1],

@@ -176,6 +176,10 @@ func balancers(w http.ResponseWriter, r *http.Request) {
 		}
 		body = "<LoadBalancers><member><DNSName>internal-1.eu-central-1.elb.amazonaws.com</DNSName><CanonicalHostedZoneId>Z215JYRZR1TBD5</CanonicalHostedZoneId></member></LoadBalancers>"
 	}
+	if r.FormValue("Action") == "DescribeLoadBalancerAttributes" {
+		body = fmt.Sprintf("<Attributes><member><Key>idle_timeout.timeout_seconds</Key><Value>60</Value></member><member><Key>deletion_protection.enabled</Key><Value>%t</Value></member></Attributes>",
+			strings.Contains(r.FormValue("LoadBalancerArn"), "protected"))
+	}
 	a := r.FormValue("Action")
 	fmt.Fprintf(w, `<%sResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"><%sResult>%s</%sResult></%sResponse>`, a, a, body, a, a)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -435,6 +436,23 @@ func (d *Driver) parameters(ctx context.Context, s *Stack, t templateFile, bucke
 
 // metadataPiece is the parameter of the i-th piece, from 0.
 func metadataPiece(i int) string { return fmt.Sprint(ParameterSAMLMetadata, i+1) }
+
+// Protected reports whether the stack's own load balancer is protected against deletion at AWS, whatever the file says. What
+// cannot be seen is not reported: CloudFormation says it then.
+func (d *Driver) Protected(ctx context.Context, s *Stack) bool {
+	arn := s.Outputs[OutputLoadBalancerARN]
+	if arn == "" || d.c.Settings.Deploy.LoadBalancer.Listener != "" {
+		return false
+	}
+	got, err := d.balancers.DescribeLoadBalancerAttributes(ctx, &elasticloadbalancingv2.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn},
+		func(o *elasticloadbalancingv2.Options) { o.RetryMaxAttempts = 1 })
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(got.Attributes, func(a elbtypes.LoadBalancerAttribute) bool {
+		return aws.ToString(a.Key) == "deletion_protection.enabled" && aws.ToString(a.Value) == "true"
+	})
+}
 
 // loadBalancer looks up what an alias to the load balancer of a listener is made of.
 func (d *Driver) loadBalancer(ctx context.Context, listener string) (dns, zone string, err error) {

@@ -174,6 +174,17 @@ func TestAReplacementIsRefused(t *testing.T) {
 	apply(t, d, o)
 }
 
+// Protection is what AWS says it is, and a load balancer of somebody else's is not asked about.
+func TestProtected(t *testing.T) {
+	a := newAccount(t)
+	d, _ := a.driver(t, settings)
+	for arn, want := range map[string]bool{"arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/protected/1": true, "arn:of:another": false, "": false} {
+		if got := d.Protected(t.Context(), &deploy.Stack{Outputs: map[string]string{deploy.OutputLoadBalancerARN: arn}}); got != want {
+			t.Errorf("%q: got %v, want %v", arn, got, want)
+		}
+	}
+}
+
 // A pool has one prefix domain, so CloudFormation, which makes the new one first, could only fail.
 func TestAPoolKeepsItsDomain(t *testing.T) {
 	a := newAccount(t)

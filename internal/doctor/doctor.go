@@ -314,6 +314,10 @@ func (x *examination) stackChecks(ctx context.Context) []Check {
 		x.noStack = "the stack could not be read"
 		return []Check{unread(name, "stack "+d.Stack, err, "nightlatch deploy apply makes it")}
 	}
+	if s.Status == "REVIEW_IN_PROGRESS" { // nothing of it is there, and nothing is under way
+		x.noStack = "the stack has not been made"
+		return []Check{check(name, Failure, "nightlatch deploy apply goes on", "a change set for %s was made and never executed: %s", s.Name, s.Status)}
+	}
 	x.stack = &s
 	var out []Check
 	status := s.Status

@@ -338,6 +338,7 @@ func TestChecks(t *testing.T) {
 			"not there":      {func(w *world) { w.fail["Stack"] = errGone }, Failure, "nightlatch deploy apply makes it"},
 			"not to be read": {func(w *world) { w.fail["Stack"] = errDenied }, NotChecked, "may not read"},
 			"changing":       {func(w *world) { w.stack.Status = "UPDATE_IN_PROGRESS" }, Warning, "is changing"},
+			"only planned":   {func(w *world) { w.stack.Status = "REVIEW_IN_PROGRESS" }, Failure, "never executed: REVIEW_IN_PROGRESS\nnightlatch deploy apply goes on"},
 			"undone":         {func(w *world) { w.stack.Status, w.stack.Reason = "UPDATE_ROLLBACK_COMPLETE", "why" }, Warning, "(why)"},
 			"failed":         {func(w *world) { w.stack.Status = "ROLLBACK_COMPLETE" }, Failure, "ROLLBACK_COMPLETE"},
 			"half deleted":   {func(w *world) { w.stack.Status = "DELETE_FAILED" }, Failure, "DELETE_FAILED"},
@@ -405,8 +406,13 @@ func TestChecks(t *testing.T) {
 				w.decide("ec2:AssociateClientVpnTargetNetwork", survey.Decision{Allowed: true, Organization: true})
 			}, Failure, "arn:aws:ec2:us-east-1:111122223333:subnet/subnet-0a (the organization"},
 			"who knows":     {func(w *world) { w.decide("dynamodb:GetItem", survey.Decision{Missing: []string{"aws:SourceVpc"}}) }, NotChecked, "aws:SourceVpc"},
-			"unknown thing": {func(w *world) { w.calls[1].Resources = []string{"${Nothing.Arn}"} }, NotChecked, "on ${Nothing.Arn}"},
-			"may not ask":   {func(w *world) { w.fail["Simulate"] = errDenied }, NotChecked, "may not"},
+			"unknown thing": {func(w *world) { w.calls[1].Resources = []string{"${Nothing.Arn}"} }, NotChecked, "3 of 4 are allowed; not decided: dynamodb:GetItem on ${Nothing.Arn}"},
+			"unknown things": {func(w *world) {
+				for i := range w.calls {
+					w.calls[i].Resources = []string{"${Nothing.Arn}"}
+				}
+			}, NotChecked, "0 of 4 are allowed"},
+			"may not ask": {func(w *world) { w.fail["Simulate"] = errDenied }, NotChecked, "may not"},
 			"no log group": {func(w *world) {
 				w.calls[1].Resources = []string{"${FrontLogGroup.Arn}"}
 				delete(w.stack.Resources, "FrontLogGroup")
@@ -642,7 +648,7 @@ func TestChecks(t *testing.T) {
 		"dead-man's switches": {
 			"good":         {func(*world) {}, OK, "1 association, each with its switch"},
 			"without":      {func(w *world) { w.schedules = nil }, Warning, "office is associated and nothing would stop it"},
-			"left behind":  {func(w *world) { w.schedules = append(w.schedules, "nightlatch-cvpn-assoc-0b") }, Warning, "cvpn-assoc-0b"},
+			"left behind":  {func(w *world) { w.schedules = append(w.schedules, "nightlatch-cvpn-assoc-0b") }, Warning, "nightlatch-cvpn-assoc-0b: belongs to no association of the configured endpoints: one that is not in this file may be open\nlook first"},
 			"gone already": {func(w *world) { w.schedules, w.assoc[0].Status = nil, "disassociated" }, OK, "0 associations"},
 			"not told":     {func(w *world) { delete(w.stack.Outputs, "DeadmanGroup") }, NotChecked, "does not say which"},
 			"no group":     {func(w *world) { w.fail["Schedules"] = errGone }, Failure, "nothing is opened"},

@@ -194,7 +194,9 @@ func (x *examination) switchesAt(ctx context.Context, p place, endpoints []confi
 		return check(name, Warning, "the beat makes it within minutes; where the endpoint is in mode: observe, or was opened by hand, it is not Nightlatch's to stop",
 			"%s is associated and nothing would stop it if Nightlatch were gone", strings.Join(slices.Compact(lacking), ", "))
 	case len(orphans) > 0:
-		return check(name, Warning, "they end by themselves at their time; aws scheduler delete-schedule --group-name "+p.group, "%s: their associations are gone", strings.Join(orphans, ", "))
+		// Never a word of deleting them: one may be the only thing that stops an endpoint that somebody else's file is about.
+		return check(name, Warning, "look first with aws ec2 describe-client-vpn-target-networks at the endpoints of this account that the file does not have; a switch whose association is gone ends by itself at its time",
+			"%s: belongs to no association of the configured endpoints: one that is not in this file may be open", strings.Join(orphans, ", "))
 	}
 	return ok(name, "group %s is there; %s, each with its switch", p.group, count(len(wanted), "association"))
 }

@@ -118,7 +118,7 @@ func (x *examination) listener(ctx context.Context, name string) Check {
 	if len(warnings) > 0 {
 		return check(name, Warning, "give Nightlatch's rules a higher place: deploy.load_balancer.priority, then "+again, "%s", strings.Join(warnings, "; "))
 	}
-	return ok(name, "people sign in before a request is forwarded, and nothing else forwards")
+	return ok(name, "people sign in before a request is forwarded, and no other rule of this listener forwards to Nightlatch")
 }
 
 // signsIn says what is wrong with the actions of the rule that leads here.

@@ -128,7 +128,7 @@ func (x *examination) permissions(ctx context.Context) []Check {
 		return []Check{notChecked(name, "what the functions call, or as which role, is not known")}
 	}
 	var refused, open []string
-	asked := 0
+	asked, allowed := 0, 0
 	for _, c := range x.Calls(x.File) {
 		var resources []string
 		for _, r := range c.Resources {
@@ -137,6 +137,7 @@ func (x *examination) permissions(ctx context.Context) []Check {
 					resources = append(resources, arn)
 				}
 			} else {
+				asked += len(c.Actions)
 				open = append(open, strings.Join(c.Actions, ", ")+" on "+r+": the stack does not say which that is")
 			}
 		}
@@ -152,6 +153,7 @@ func (x *examination) permissions(ctx context.Context) []Check {
 			text := d.Action + " on " + d.Resource
 			switch {
 			case d.Allowed && !d.Organization && !d.Boundary:
+				allowed++
 			case len(d.Missing) > 0:
 				open = append(open, text+": depends on "+strings.Join(d.Missing, ", "))
 			default:
@@ -163,7 +165,7 @@ func (x *examination) permissions(ctx context.Context) []Check {
 	case len(refused) > 0:
 		return []Check{check(name, Failure, again+"; what the organization or a boundary takes away, who keeps these must give", "the functions' role may not %s", strings.Join(refused, "; "))}
 	case len(open) > 0:
-		return []Check{notChecked(name, "%d of %d are allowed; not decided: %s", asked-len(open), asked, strings.Join(open, "; "))}
+		return []Check{notChecked(name, "%d of %d are allowed; not decided: %s", allowed, asked, strings.Join(open, "; "))}
 	}
 	return []Check{ok(name, "the functions' role may do all of it, %s, as far as IAM's simulation knows: it does not know every rule of an organization", count(asked, "permission"))}
 }
@@ -306,7 +308,7 @@ func (x *examination) deadLetters(ctx context.Context) []Check {
 		return []Check{unread(name, "the queue", err, again)}
 	case n > 0:
 		return []Check{check(name, Warning, "aws sqs receive-message --queue-url "+url+" shows them; purge the queue when it is understood",
-			"about %d: beats or dead-man's switches that could not be delivered", n)}
+			"about %d: dead-man's switches that could not be delivered", n)}
 	}
 	return []Check{ok(name, "none")}
 }

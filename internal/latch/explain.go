@@ -43,9 +43,12 @@ func (k *Keeper) Explain(ctx context.Context, id EndpointID) (Explanation, error
 	if err != nil {
 		return Explanation{}, err
 	}
-	look, cause, err := k.look(ctx, id)
+	look, mine, cause, err := k.look(ctx, id)
 	if err != nil {
 		return Explanation{}, err
+	}
+	if mine {
+		k.saveLook(ctx, look)
 	}
 	r, err := k.c.Store.Load(ctx, id)
 	if err != nil {

@@ -184,12 +184,17 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 	if _, err := k.policy(id); err != nil {
 		return View{}, err
 	}
-	look, cause, err := k.look(ctx, id)
+	look, mine, cause, err := k.look(ctx, id)
 	if err != nil {
 		return View{}, err
 	}
+	var keeping sync.WaitGroup // while somebody waits
+	if mine {
+		keeping.Go(func() { k.saveLook(ctx, look) })
+	}
 	// After the look: a record that is older than it would take an opening by somebody else for one that nobody wants.
 	r, err := k.c.Store.Load(ctx, id)
+	keeping.Wait()
 	if err != nil {
 		return View{}, fmt.Errorf("wishes: %w", err)
 	}
@@ -198,35 +203,35 @@ func (k *Keeper) View(ctx context.Context, id EndpointID, p Principal) (View, er
 	return v, nil
 }
 
-// look is the last look, refreshed by one of all who watch. When EC2 cannot be asked, it is the last known one, and
-// cause says why.
-func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, cause, err error) {
+// look is the last look, refreshed by one of all who watch: if that is mine, it is not kept yet. When EC2 cannot be asked,
+// it is the last known one, and cause says why.
+func (k *Keeper) look(ctx context.Context, id EndpointID) (look Observation, mine bool, cause, err error) {
 	if look, err = k.c.Store.Look(ctx, id); err != nil {
-		return look, nil, fmt.Errorf("last look: %w", err)
+		return look, false, nil, fmt.Errorf("last look: %w", err)
 	}
 	if now := time.Now(); !within(look, lookFresh) {
-		mine, err := k.c.Store.ClaimLook(ctx, id, now, lookFresh)
+		claimed, err := k.c.Store.ClaimLook(ctx, id, now, lookFresh)
 		if err != nil {
-			return look, nil, fmt.Errorf("claim the look: %w", err)
+			return look, false, nil, fmt.Errorf("claim the look: %w", err)
 		}
-		if !mine {
+		if !claimed {
 			if look, cause, err = k.lookOfOthers(ctx, id, look); err != nil {
-				return look, nil, err
+				return look, false, nil, err
 			}
 		}
-		if mine || look.At.IsZero() { // also who waited for another's first answer in vain
-			fresh, err := k.observe(ctx, id)
+		if claimed || look.At.IsZero() { // also who waited for another's first answer in vain
+			fresh, err := k.c.VPN.Observe(ctx, id)
 			if err != nil {
-				cause = err
+				cause = fmt.Errorf("observe %s: %w", id, err)
 			} else {
-				look, cause = fresh, nil
+				look, mine, cause = fresh, true, nil
 			}
 		}
 	}
 	if look.At.IsZero() {
-		return look, nil, cause
+		return look, false, nil, cause
 	}
-	return look, cause, nil
+	return look, mine, cause, nil
 }
 
 // within says whether a look is of the last so long. One from the future, of a process whose clock is off, is of nobody

@@ -741,15 +741,16 @@ func TestWhatCannotBeAsked(t *testing.T) {
 	})
 }
 
-// slowly is EC2 that takes its time for the first answer.
+// slowly is EC2 that does something before the first answer.
 type slowly struct {
 	latch.VPN
-	first *atomic.Bool
+	waited atomic.Bool
+	wait   func()
 }
 
-func (s slowly) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
-	if s.first.CompareAndSwap(false, true) {
-		time.Sleep(3 * time.Second)
+func (s *slowly) Observe(ctx context.Context, id latch.EndpointID) (latch.Observation, error) {
+	if s.waited.CompareAndSwap(false, true) {
+		s.wait()
 	}
 	return s.VPN.Observe(ctx, id)
 }
@@ -757,7 +758,9 @@ func (s slowly) Observe(ctx context.Context, id latch.EndpointID) (latch.Observa
 // Somebody who looks while somebody else opens is told of an opening, never of one that nobody wants: the record is read
 // after EC2 has answered.
 func TestWhoLooksWhileAnotherOpens(t *testing.T) {
-	inWorld(t, func(w *world) { w.through = func(c *latch.Config) { c.VPN = slowly{c.VPN, new(atomic.Bool)} } }, func(w *world) {
+	inWorld(t, func(w *world) {
+		w.through = func(c *latch.Config) { c.VPN = &slowly{VPN: c.VPN, wait: func() { time.Sleep(3 * time.Second) }} }
+	}, func(w *world) {
 		var seen latch.View
 		var looking sync.WaitGroup
 		var failed error

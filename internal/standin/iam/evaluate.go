@@ -15,9 +15,9 @@ type request struct {
 	context          map[string]string
 }
 
-// decision is what a policy says. Of a resource's policy, direct is an allow that names the caller, session one that
-// names the session itself, and delegated one that lets the caller's account say who.
-type decision struct{ denied, allowed, direct, session, delegated bool }
+// decision is what a policy says. Of a resource's policy, direct is an allow that names the caller, and delegated one that
+// lets the caller's account say who.
+type decision struct{ denied, allowed, direct, delegated bool }
 
 // decide goes through the statements. Who is nil for policies without principals.
 func (p policy) decide(r request, who *caller) (d decision) {
@@ -25,9 +25,9 @@ func (p policy) decide(r request, who *caller) (d decision) {
 		if !s.applies(r) {
 			continue
 		}
-		var direct, session, delegated bool
+		var direct, delegated bool
 		if who != nil {
-			direct, session, delegated = s.principals.include(*who)
+			direct, delegated = s.principals.include(*who)
 			if !direct && !delegated {
 				continue
 			}
@@ -36,7 +36,7 @@ func (p policy) decide(r request, who *caller) (d decision) {
 			return decision{denied: true}
 		}
 		d.allowed = true
-		d.direct, d.session, d.delegated = d.direct || direct, d.session || session, d.delegated || delegated
+		d.direct, d.delegated = d.direct || direct, d.delegated || delegated
 	}
 	return d
 }
@@ -54,24 +54,22 @@ func (s statement) applies(r request) bool {
 
 // include says whether the caller is among the principals: by name, or by the account ("AWS JSON policy elements:
 // Principal").
-func (p principals) include(who caller) (direct, session, delegated bool) {
+func (p principals) include(who caller) (direct, delegated bool) {
 	if who.service != "" {
-		return p.everybody || slices.Contains(p.services, who.service), false, false
+		return p.everybody || slices.Contains(p.services, who.service), false
 	}
 	if p.everybody {
-		return true, false, false
+		return true, false
 	}
 	for _, arn := range p.aws {
 		switch {
-		case arn == "*", arn == who.arn:
+		case arn == "*", arn == who.arn, who.session != "" && arn == who.reported():
 			direct = true
-		case who.session != "" && arn == who.reported():
-			direct, session = true, true
 		case arn == who.account, field(arn, 5) == "root" && field(arn, 4) == who.account:
 			delegated = true
 		}
 	}
-	return direct, session, delegated
+	return direct, delegated
 }
 
 // matchResource compares an ARN with a pattern, part by part: a wildcard does not reach beyond a colon, but for those in

@@ -8,13 +8,14 @@
 //	the resource's own policy names the caller ──▶ allowed      (who is in the resource's account; a service)
 //	 │ no
 //	 ▼
-//	a policy of the caller allows, and its permissions boundary, if there is one, does too ──▶ allowed
-//	 │ no                                    (in another account the resource's policy must let the caller's account in as well)
+//	a policy of the caller allows ──▶ allowed
+//	 │ no     (in another account the resource's policy must let the caller's account in as well)
 //	 ▼
 //	denied
 //
 // Resources with a policy of their own are roles, by their trust policy, and Lambda functions, by AddPermission. Session
-// policies, service control policies, groups, managed policies by name and policy variables are not played. What a policy
+// policies, permissions boundaries, service control policies, groups, managed policies by name and policy variables are not
+// played. What a policy
 // document holds beyond what is played is an error when it is read, never ignored: here a policy either means what it says,
 // or nothing starts.
 //
@@ -44,7 +45,6 @@ type Role struct {
 	ARN      string
 	Trust    string            // who may assume it
 	Policies map[string]string // what it may do, by the policies' names
-	Boundary string            // its permissions boundary; empty: none
 }
 
 // Permission is what Lambda's AddPermission adds to the policy of a function. SourceARN may hold * and ?, and it and
@@ -84,10 +84,7 @@ type Account struct {
 }
 
 type principal struct {
-	identity policy
-	boundary policy // nil: none
-	bounded  bool
-	trust    policy
+	identity, trust policy
 }
 
 var (
@@ -122,9 +119,6 @@ func New(c Config) (*Account, error) {
 		p := principal{trust: read("trust policy", r.Trust, trustPolicy)}
 		for _, name := range slices.Sorted(maps.Keys(r.Policies)) {
 			p.identity = append(p.identity, read("policy "+name, r.Policies[name], identityPolicy)...)
-		}
-		if r.Boundary != "" {
-			p.boundary, p.bounded = read("permissions boundary", r.Boundary, identityPolicy), true
 		}
 		if !strings.Contains(r.ARN, ":role/") {
 			faults = append(faults, fmt.Errorf("iam: %q is not the ARN of a role", r.ARN))
@@ -187,29 +181,21 @@ func (a *Account) Authorize(r Request) error {
 	resourcePolicy, hasPolicy := a.policyOf(r)
 	byIdentity := own.identity.decide(asked, nil)
 	byResource := resourcePolicy.decide(asked, &who)
-	byBoundary := own.boundary.decide(asked, nil)
 	switch {
 	case byIdentity.denied:
 		return deny("with an explicit deny in an identity-based policy")
 	case byResource.denied:
 		return deny("with an explicit deny in a resource-based policy")
-	case byBoundary.denied:
-		return deny("with an explicit deny in a permissions boundary")
 	}
 	sameAccount := !hasPolicy || field(r.Resource, 4) == who.account
-	within := !own.bounded || byBoundary.allowed // the boundary does not stand in the way
 	switch {
 	case service:
 		if byResource.direct {
 			return nil
 		}
 		return deny("because no resource-based policy allows the %s action", r.Action)
-	case sameAccount && byResource.direct && (within || byResource.session || strings.Contains(r.Principal, ":user/")):
-		// A boundary holds back what a resource's policy gives to a role, not what it gives to a user or to one session
-		// ("Evaluating permissions boundaries with resource-based policies" in "Permissions boundaries for IAM entities").
+	case sameAccount && byResource.direct:
 		return nil
-	case !within && (byIdentity.allowed || sameAccount && byResource.direct):
-		return deny("because no permissions boundary allows the %s action", r.Action)
 	case !byIdentity.allowed:
 		return deny("because no identity-based policy allows the %s action", r.Action)
 	case !hasPolicy || byResource.direct || byResource.delegated:

@@ -35,9 +35,9 @@ func when(operator, key, values string) string {
 }
 
 // account has a role with the policy that is asked about, and an administrator.
-func account(t *testing.T, policy, boundary, trust string) *Account {
+func account(t *testing.T, policy string) *Account {
 	t.Helper()
-	r := Role{ARN: front, Trust: trust, Boundary: boundary}
+	r := Role{ARN: front, Trust: byLambda}
 	if policy != "" {
 		r.Policies = map[string]string{"p": policy}
 	}
@@ -68,68 +68,63 @@ func TestIdentityPolicies(t *testing.T) {
 	const (
 		implicit = "because no identity-based policy allows the ec2:DescribeClientVpnRoutes action"
 		explicit = "with an explicit deny in an identity-based policy"
-		bounded  = "because no permissions boundary allows the ec2:DescribeClientVpnRoutes action"
 	)
 	for name, tt := range map[string]struct {
-		policy, boundary string
-		context          map[string]string
-		want             string
+		policy  string
+		context map[string]string
+		want    string
 	}{
-		"no policy allows nothing":                             {"", "", nil, implicit},
-		"the action on the resource":                           {document(allow("ec2:DescribeClientVpnRoutes", endpoint)), "", nil, ""},
-		"another action":                                       {document(allow("ec2:DescribeClientVpnEndpoints", "*")), "", nil, implicit},
-		"the same action of another service":                   {document(allow("ecs:DescribeClientVpnRoutes", "*")), "", nil, implicit},
-		"actions compare in any case":                          {document(allow("ec2:describeclientvpnroutes", endpoint)), "", nil, ""},
-		"a wildcard in the action":                             {document(allow("ec2:Describe*Routes", endpoint)), "", nil, ""},
-		"a wildcard that does not fit":                         {document(allow("ec2:Create*", endpoint)), "", nil, implicit},
-		"? is one letter":                                      {document(allow("ec2:DescribeClientVpnRoute?", endpoint)), "", nil, ""},
-		"? is not none":                                        {document(allow("ec2:DescribeClientVpnRoutes?", endpoint)), "", nil, implicit},
-		"every action":                                         {document(allow("*", "*")), "", nil, ""},
-		"another resource":                                     {document(allow("ec2:*", endpoint+"b")), "", nil, implicit},
-		"a wildcard in the resource":                           {document(allow("ec2:*", "arn:aws:ec2:*:111122223333:client-vpn-endpoint/*")), "", nil, ""},
-		"resources compare by case":                            {document(allow("ec2:*", strings.Replace(endpoint, "client-vpn", "Client-Vpn", 1))), "", nil, implicit},
-		"a wildcard does not reach over a colon":               {document(allow("ec2:*", "arn:aws:ec2:*:client-vpn-endpoint/cvpn-endpoint-0a:x")), "", nil, implicit},
-		"actions that are not meant":                           {document(`{"Effect": "Allow", "NotAction": ["ec2:Create*", "iam:*"], "Resource": "*"}`), "", nil, ""},
-		"actions that are not meant, of which it is one":       {document(`{"Effect": "Allow", "NotAction": "ec2:Describe*", "Resource": "*"}`), "", nil, implicit},
-		"resources that are not meant":                         {document(`{"Effect": "Allow", "Action": "ec2:*", "NotResource": "` + endpoint + `b"}`), "", nil, ""},
-		"resources that are not meant, of which it is one":     {document(`{"Effect": "Allow", "Action": "ec2:*", "NotResource": "` + endpoint + `"}`), "", nil, implicit},
-		"a deny beats an allow":                                {document(allow("*", "*"), deny("ec2:Describe*", "*")), "", nil, explicit},
-		"whichever comes first":                                {document(deny("ec2:Describe*", "*"), allow("*", "*")), "", nil, explicit},
-		"a deny of something else does not":                    {document(allow("*", "*"), deny("ec2:Create*", "*")), "", nil, ""},
-		"a boundary that allows it too":                        {document(allow("*", "*")), document(allow("ec2:*", "*")), nil, ""},
-		"a boundary that does not":                             {document(allow("*", "*")), document(allow("s3:*", "*")), nil, bounded},
-		"a boundary alone allows nothing":                      {"", document(allow("*", "*")), nil, implicit},
-		"a boundary denies":                                    {document(allow("*", "*")), document(allow("*", "*"), deny("ec2:*", "*")), nil, "with an explicit deny in a permissions boundary"},
-		"StringEquals":                                         {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-east-1"`))), "", map[string]string{"ec2:Region": "us-east-1"}, ""},
-		"StringEquals, one of several":                         {document(allow("*", "*", when("StringEquals", "ec2:Region", `["eu-west-1", "us-east-1"]`))), "", map[string]string{"ec2:Region": "us-east-1"}, ""},
-		"StringEquals, none of several":                        {document(allow("*", "*", when("StringEquals", "ec2:Region", `["eu-west-1", "eu-west-2"]`))), "", map[string]string{"ec2:Region": "us-east-1"}, implicit},
-		"StringEquals knows no wildcards":                      {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-*"`))), "", map[string]string{"ec2:Region": "us-east-1"}, implicit},
-		"StringEquals of a key that is not there":              {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-east-1"`))), "", nil, implicit},
-		"StringEqualsIfExists of a key that is not there":      {document(allow("*", "*", when("StringEqualsIfExists", "ec2:Region", `"us-east-1"`))), "", nil, ""},
-		"StringEqualsIfExists of another value":                {document(allow("*", "*", when("StringEqualsIfExists", "ec2:Region", `"us-east-1"`))), "", map[string]string{"ec2:Region": "eu-west-1"}, implicit},
-		"StringNotEquals":                                      {document(deny("*", "*", when("StringNotEquals", "ec2:Region", `"us-east-1"`)), allow("*", "*")), "", map[string]string{"ec2:Region": "eu-west-1"}, explicit},
-		"StringNotEquals of any of several":                    {document(allow("*", "*", when("StringNotEquals", "ec2:Region", `["us-east-1", "eu-west-1"]`))), "", map[string]string{"ec2:Region": "eu-west-1"}, implicit},
-		"StringNotEquals of a key that is not there holds":     {document(deny("*", "*", when("StringNotEquals", "ec2:Region", `"us-east-1"`)), allow("*", "*")), "", nil, explicit},
-		"StringLike":                                           {document(allow("*", "*", when("StringLike", "ec2:Region", `"us-*-?"`))), "", map[string]string{"ec2:Region": "us-east-1"}, ""},
-		"StringLike that does not":                             {document(allow("*", "*", when("StringLike", "ec2:Region", `"eu-*"`))), "", map[string]string{"ec2:Region": "us-east-1"}, implicit},
-		"ArnLike, part by part":                                {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:aws:ec2:*:111122223333:vpc/vpc-*"`))), "", map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, ""},
-		"ArnLike does not reach over a colon":                  {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:aws:ec2:*:vpc/vpc-0a:x"`))), "", map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, implicit},
-		"ArnLike of what is no ARN":                            {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:*:*:*:*:*"`))), "", map[string]string{"ec2:Vpc": "vpc-0a"}, implicit},
-		"ArnEquals is ArnLike":                                 {document(allow("*", "*", when("ArnEquals", "ec2:Vpc", `"arn:aws:ec2:*:111122223333:vpc/vpc-*"`))), "", map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, ""},
-		"Bool":                                                 {document(deny("*", "*", when("Bool", "aws:SecureTransport", `"false"`)), allow("*", "*")), "", map[string]string{"aws:SecureTransport": "true"}, ""},
-		"Bool, without quotes":                                 {document(deny("*", "*", when("Bool", "aws:SecureTransport", `false`)), allow("*", "*")), "", map[string]string{"aws:SecureTransport": "false"}, explicit},
-		"Bool, the other way":                                  {document(deny("*", "*", when("Bool", "aws:SecureTransport", `"false"`)), allow("*", "*")), "", map[string]string{"aws:SecureTransport": "false"}, explicit},
-		"names of keys compare in any case":                    {document(allow("*", "*", when("StringEquals", "EC2:region", `"us-east-1"`))), "", map[string]string{"ec2:Region": "us-east-1"}, ""},
-		"a resource's tag":                                     {document(allow("*", "*", when("StringEquals", "aws:ResourceTag/team", `"net"`))), "", map[string]string{"aws:ResourceTag/team": "net"}, ""},
-		"another tag":                                          {document(allow("*", "*", when("StringEquals", "aws:ResourceTag/team", `"net"`))), "", map[string]string{"aws:ResourceTag/env": "net"}, implicit},
-		"the caller's own ARN":                                 {document(allow("*", "*", when("ArnEquals", "aws:PrincipalArn", `"`+front+`"`))), "", nil, ""},
-		"the caller's and the resource's account":              {document(allow("*", "*", `, "Condition": {"StringEquals": {"aws:PrincipalAccount": "111122223333", "aws:ResourceAccount": "111122223333"}}`)), "", nil, ""},
-		"all conditions must hold":                             {document(allow("*", "*", `, "Condition": {"StringEquals": {"ec2:Region": "us-east-1"}, "StringLike": {"aws:PrincipalAccount": "9*"}}`)), "", map[string]string{"ec2:Region": "us-east-1"}, implicit},
-		"one statement with two actions and resources in list": {document(`{"Effect": "Allow", "Action": ["ec2:A", "ec2:DescribeClientVpnRoutes"], "Resource": ["` + endpoint + `b", "` + endpoint + `"]}`), "", nil, ""},
-		"one statement that is no list":                        {`{"Version": "2012-10-17", "Statement": ` + allow("ec2:*", "*") + `}`, "", nil, ""},
+		"no policy allows nothing":                             {"", nil, implicit},
+		"the action on the resource":                           {document(allow("ec2:DescribeClientVpnRoutes", endpoint)), nil, ""},
+		"another action":                                       {document(allow("ec2:DescribeClientVpnEndpoints", "*")), nil, implicit},
+		"the same action of another service":                   {document(allow("ecs:DescribeClientVpnRoutes", "*")), nil, implicit},
+		"actions compare in any case":                          {document(allow("ec2:describeclientvpnroutes", endpoint)), nil, ""},
+		"a wildcard in the action":                             {document(allow("ec2:Describe*Routes", endpoint)), nil, ""},
+		"a wildcard that does not fit":                         {document(allow("ec2:Create*", endpoint)), nil, implicit},
+		"? is one letter":                                      {document(allow("ec2:DescribeClientVpnRoute?", endpoint)), nil, ""},
+		"? is not none":                                        {document(allow("ec2:DescribeClientVpnRoutes?", endpoint)), nil, implicit},
+		"every action":                                         {document(allow("*", "*")), nil, ""},
+		"another resource":                                     {document(allow("ec2:*", endpoint+"b")), nil, implicit},
+		"a wildcard in the resource":                           {document(allow("ec2:*", "arn:aws:ec2:*:111122223333:client-vpn-endpoint/*")), nil, ""},
+		"resources compare by case":                            {document(allow("ec2:*", strings.Replace(endpoint, "client-vpn", "Client-Vpn", 1))), nil, implicit},
+		"a wildcard does not reach over a colon":               {document(allow("ec2:*", "arn:aws:ec2:*:client-vpn-endpoint/cvpn-endpoint-0a:x")), nil, implicit},
+		"actions that are not meant":                           {document(`{"Effect": "Allow", "NotAction": ["ec2:Create*", "iam:*"], "Resource": "*"}`), nil, ""},
+		"actions that are not meant, of which it is one":       {document(`{"Effect": "Allow", "NotAction": "ec2:Describe*", "Resource": "*"}`), nil, implicit},
+		"resources that are not meant":                         {document(`{"Effect": "Allow", "Action": "ec2:*", "NotResource": "` + endpoint + `b"}`), nil, ""},
+		"resources that are not meant, of which it is one":     {document(`{"Effect": "Allow", "Action": "ec2:*", "NotResource": "` + endpoint + `"}`), nil, implicit},
+		"a deny beats an allow":                                {document(allow("*", "*"), deny("ec2:Describe*", "*")), nil, explicit},
+		"whichever comes first":                                {document(deny("ec2:Describe*", "*"), allow("*", "*")), nil, explicit},
+		"a deny of something else does not":                    {document(allow("*", "*"), deny("ec2:Create*", "*")), nil, ""},
+		"StringEquals":                                         {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-east-1"`))), map[string]string{"ec2:Region": "us-east-1"}, ""},
+		"StringEquals, one of several":                         {document(allow("*", "*", when("StringEquals", "ec2:Region", `["eu-west-1", "us-east-1"]`))), map[string]string{"ec2:Region": "us-east-1"}, ""},
+		"StringEquals, none of several":                        {document(allow("*", "*", when("StringEquals", "ec2:Region", `["eu-west-1", "eu-west-2"]`))), map[string]string{"ec2:Region": "us-east-1"}, implicit},
+		"StringEquals knows no wildcards":                      {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-*"`))), map[string]string{"ec2:Region": "us-east-1"}, implicit},
+		"StringEquals of a key that is not there":              {document(allow("*", "*", when("StringEquals", "ec2:Region", `"us-east-1"`))), nil, implicit},
+		"StringEqualsIfExists of a key that is not there":      {document(allow("*", "*", when("StringEqualsIfExists", "ec2:Region", `"us-east-1"`))), nil, ""},
+		"StringEqualsIfExists of another value":                {document(allow("*", "*", when("StringEqualsIfExists", "ec2:Region", `"us-east-1"`))), map[string]string{"ec2:Region": "eu-west-1"}, implicit},
+		"StringNotEquals":                                      {document(deny("*", "*", when("StringNotEquals", "ec2:Region", `"us-east-1"`)), allow("*", "*")), map[string]string{"ec2:Region": "eu-west-1"}, explicit},
+		"StringNotEquals of any of several":                    {document(allow("*", "*", when("StringNotEquals", "ec2:Region", `["us-east-1", "eu-west-1"]`))), map[string]string{"ec2:Region": "eu-west-1"}, implicit},
+		"StringNotEquals of a key that is not there holds":     {document(deny("*", "*", when("StringNotEquals", "ec2:Region", `"us-east-1"`)), allow("*", "*")), nil, explicit},
+		"StringLike":                                           {document(allow("*", "*", when("StringLike", "ec2:Region", `"us-*-?"`))), map[string]string{"ec2:Region": "us-east-1"}, ""},
+		"StringLike that does not":                             {document(allow("*", "*", when("StringLike", "ec2:Region", `"eu-*"`))), map[string]string{"ec2:Region": "us-east-1"}, implicit},
+		"ArnLike, part by part":                                {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:aws:ec2:*:111122223333:vpc/vpc-*"`))), map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, ""},
+		"ArnLike does not reach over a colon":                  {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:aws:ec2:*:vpc/vpc-0a:x"`))), map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, implicit},
+		"ArnLike of what is no ARN":                            {document(allow("*", "*", when("ArnLike", "ec2:Vpc", `"arn:*:*:*:*:*"`))), map[string]string{"ec2:Vpc": "vpc-0a"}, implicit},
+		"ArnEquals is ArnLike":                                 {document(allow("*", "*", when("ArnEquals", "ec2:Vpc", `"arn:aws:ec2:*:111122223333:vpc/vpc-*"`))), map[string]string{"ec2:Vpc": "arn:aws:ec2:us-east-1:111122223333:vpc/vpc-0a"}, ""},
+		"Bool":                                                 {document(deny("*", "*", when("Bool", "aws:SecureTransport", `"false"`)), allow("*", "*")), map[string]string{"aws:SecureTransport": "true"}, ""},
+		"Bool, without quotes":                                 {document(deny("*", "*", when("Bool", "aws:SecureTransport", `false`)), allow("*", "*")), map[string]string{"aws:SecureTransport": "false"}, explicit},
+		"Bool, the other way":                                  {document(deny("*", "*", when("Bool", "aws:SecureTransport", `"false"`)), allow("*", "*")), map[string]string{"aws:SecureTransport": "false"}, explicit},
+		"names of keys compare in any case":                    {document(allow("*", "*", when("StringEquals", "EC2:region", `"us-east-1"`))), map[string]string{"ec2:Region": "us-east-1"}, ""},
+		"a resource's tag":                                     {document(allow("*", "*", when("StringEquals", "aws:ResourceTag/team", `"net"`))), map[string]string{"aws:ResourceTag/team": "net"}, ""},
+		"another tag":                                          {document(allow("*", "*", when("StringEquals", "aws:ResourceTag/team", `"net"`))), map[string]string{"aws:ResourceTag/env": "net"}, implicit},
+		"the caller's own ARN":                                 {document(allow("*", "*", when("ArnEquals", "aws:PrincipalArn", `"`+front+`"`))), nil, ""},
+		"the caller's and the resource's account":              {document(allow("*", "*", `, "Condition": {"StringEquals": {"aws:PrincipalAccount": "111122223333", "aws:ResourceAccount": "111122223333"}}`)), nil, ""},
+		"all conditions must hold":                             {document(allow("*", "*", `, "Condition": {"StringEquals": {"ec2:Region": "us-east-1"}, "StringLike": {"aws:PrincipalAccount": "9*"}}`)), map[string]string{"ec2:Region": "us-east-1"}, implicit},
+		"one statement with two actions and resources in list": {document(`{"Effect": "Allow", "Action": ["ec2:A", "ec2:DescribeClientVpnRoutes"], "Resource": ["` + endpoint + `b", "` + endpoint + `"]}`), nil, ""},
+		"one statement that is no list":                        {`{"Version": "2012-10-17", "Statement": ` + allow("ec2:*", "*") + `}`, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := account(t, tt.policy, tt.boundary, byLambda).Authorize(Request{Principal: front, Session: "s",
+			err := account(t, tt.policy).Authorize(Request{Principal: front, Session: "s",
 				Action: "ec2:DescribeClientVpnRoutes", Resource: endpoint, Context: tt.context})
 			want(t, err, tt.want)
 			if tt.want != "" {
@@ -140,7 +135,7 @@ func TestIdentityPolicies(t *testing.T) {
 }
 
 func TestWhoeverItIs(t *testing.T) {
-	a := account(t, document(allow("ec2:Describe*", endpoint)), "", byLambda)
+	a := account(t, document(allow("ec2:Describe*", endpoint)))
 	want(t, a.Authorize(Request{Principal: operator, Action: "ec2:DeleteClientVpnEndpoint", Resource: endpoint}), "")
 	want(t, a.Authorize(Request{Principal: deadman, Session: "s", Action: "ec2:DescribeX", Resource: endpoint}), "arn:aws:sts::111122223333:assumed-role/deadman/s is not authorized")
 	want(t, a.Authorize(Request{Principal: "ec2.amazonaws.com", Action: "ec2:DescribeX", Resource: endpoint}), "User: ec2.amazonaws.com is not authorized")
@@ -211,7 +206,7 @@ func TestAssumeRole(t *testing.T) {
 
 // TestPassRole: to pass a role is an action on it, whatever its trust policy says.
 func TestPassRole(t *testing.T) {
-	a := account(t, document(allow("iam:PassRole", deadman, when("StringEquals", "iam:PassedToService", `"scheduler.amazonaws.com"`))), "", byLambda)
+	a := account(t, document(allow("iam:PassRole", deadman, when("StringEquals", "iam:PassedToService", `"scheduler.amazonaws.com"`))))
 	pass := func(role, to string) error {
 		return a.Authorize(Request{Principal: front, Session: "s", Action: "iam:PassRole", Resource: role, Context: map[string]string{"iam:PassedToService": to}})
 	}
@@ -250,7 +245,7 @@ func TestFunctionPolicies(t *testing.T) {
 		"a deny of the role's beats what it was given": {Permission{Principal: front}, document(deny("lambda:*", "*")), front, nil, "with an explicit deny in an identity-based policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := account(t, tt.policy, "", byLambda)
+			a := account(t, tt.policy)
 			p := tt.permission
 			p.Function = function
 			if p.Action == "" {
@@ -263,16 +258,6 @@ func TestFunctionPolicies(t *testing.T) {
 			want(t, a.Authorize(Request{Principal: elb, Action: "lambda:InvokeFunction", Resource: function + "-beat", Context: tt.context}), none)
 		})
 	}
-	t.Run("a boundary holds back what a role is given, and not what a session is", func(t *testing.T) {
-		a := account(t, "", document(allow("ec2:*", "*")), byLambda)
-		if err := a.AddPermission(Permission{Function: function, Action: "lambda:InvokeFunction", Principal: front}); err != nil {
-			t.Fatal(err)
-		}
-		want(t, a.Authorize(Request{Principal: front, Session: "s", Action: "lambda:InvokeFunction", Resource: function}), "because no permissions boundary allows the lambda:InvokeFunction action")
-		named := document(`{"Effect": "Allow", "Principal": {"AWS": "arn:aws:sts::111122223333:assumed-role/front/s"}, "Action": "sts:AssumeRole"}`)
-		a = account(t, "", document(allow("ec2:*", "*")), named)
-		want(t, a.Authorize(Request{Principal: front, Session: "s", Action: "sts:AssumeRole", Resource: front}), "")
-	})
 	for name, p := range map[string]Permission{
 		"a function that is none":  {Function: "nightlatch", Action: "lambda:InvokeFunction", Principal: elb},
 		"an action that is none":   {Function: function, Action: "invoke", Principal: elb},
@@ -280,10 +265,15 @@ func TestFunctionPolicies(t *testing.T) {
 		"a principal that is none": {Function: function, Action: "lambda:InvokeFunction", Principal: "somebody"},
 		"an account that is none":  {Function: function, Action: "lambda:InvokeFunction", Principal: elb, SourceAccount: "1"},
 	} {
-		if err := account(t, "", "", byLambda).AddPermission(p); err == nil {
+		if err := account(t, "").AddPermission(p); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+}
+
+// withPolicy is an account whose one role has the policy.
+func withPolicy(document string) (*Account, error) {
+	return New(Config{Roles: []Role{{ARN: front, Trust: byLambda, Policies: map[string]string{"p": document}}}})
 }
 
 // TestStrict: what is wrong, or not played, is said when the policy is read.
@@ -327,12 +317,12 @@ func TestStrict(t *testing.T) {
 		"an operator without keys":       {document(allow("*", "*", `, "Condition": {"StringEquals": {}}`)), "StringEquals wants keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := Check(tt.document); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("got %v, want an error with %q", err, tt.want)
+			if _, err := withPolicy(tt.document); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "policy p of "+front) {
+				t.Errorf("got %v, want an error with the policy, the role and %q", err, tt.want)
 			}
 		})
 	}
-	if err := Check(document(good)); err != nil {
+	if _, err := withPolicy(document(good)); err != nil {
 		t.Errorf("the document that these are made from: %v", err)
 	}
 	for name, tt := range map[string]struct{ trust, want string }{
@@ -357,7 +347,6 @@ func TestStrict(t *testing.T) {
 		"a role that is a user":         {Roles: []Role{{ARN: operator, Trust: byLambda}}},
 		"a role twice":                  {Roles: []Role{{ARN: front, Trust: byLambda}, {ARN: front, Trust: byLambda}}},
 		"a policy that is none":         {Roles: []Role{{ARN: front, Trust: byLambda, Policies: map[string]string{"p": "x"}}}},
-		"a boundary that is none":       {Roles: []Role{{ARN: front, Trust: byLambda, Boundary: "x"}}},
 	} {
 		if _, err := New(c); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -365,18 +354,15 @@ func TestStrict(t *testing.T) {
 	}
 }
 
-// FuzzCheck: no document makes the reader panic, and what it accepts can be decided by.
-func FuzzCheck(f *testing.F) {
+// FuzzPolicy: no document makes the reader panic, and what it accepts can be decided by.
+func FuzzPolicy(f *testing.F) {
 	f.Add(document(allow("ec2:*", endpoint, when("StringLikeIfExists", "ec2:Region", `["us-*", "eu-?"]`))))
 	f.Add(document(`{"Effect": "Deny", "NotAction": "a:b", "NotResource": ["` + endpoint + `"]}`))
 	f.Add(`{"Version":"2012-10-17","Statement":[{]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		if Check(text) != nil {
-			return
-		}
-		a, err := New(Config{Roles: []Role{{ARN: front, Trust: byLambda, Policies: map[string]string{"p": text}}}})
+		a, err := withPolicy(text)
 		if err != nil {
-			t.Fatalf("Check accepts what New does not: %v", err)
+			return
 		}
 		_ = a.Authorize(Request{Principal: front, Action: "ec2:DescribeClientVpnRoutes", Resource: endpoint, Context: map[string]string{"ec2:Region": "us-east-1"}})
 	})

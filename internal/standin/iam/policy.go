@@ -48,12 +48,6 @@ var (
 	sidForm    = regexp.MustCompile(`^[A-Za-z0-9]*$`)
 )
 
-// Check says what in an identity-based policy's document is wrong, or not played by this package.
-func Check(document string) error {
-	_, err := parse(document, identityPolicy)
-	return err
-}
-
 func parse(document string, k kind) (policy, error) {
 	top, err := object([]byte(document))
 	if err != nil {
