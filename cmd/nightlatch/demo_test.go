@@ -933,7 +933,7 @@ func counted(t *testing.T, log string) {
 			t.Errorf("CloudWatch would not take %s: %v", text, err)
 			continue
 		}
-		if *l.Open == 1 && *l.AssociatedSubnets == 1 && l.OpenEndpoints == "office" {
+		if l.Open != nil && *l.Open == 1 && l.AssociatedSubnets != nil && *l.AssociatedSubnets == 1 && l.OpenEndpoints == "office" {
 			open++
 		}
 	}

@@ -122,8 +122,7 @@ type emf struct {
 // valid is true for a line that CloudWatch would take.
 func (l emf) valid() bool {
 	return l.AWS.Timestamp > 0 && len(l.AWS.CloudWatchMetrics) == 1 && l.AWS.CloudWatchMetrics[0].Namespace == "Nightlatch" &&
-		slices.Equal(l.AWS.CloudWatchMetrics[0].Dimensions[0], []string{"Stack"}) && l.Stack != "" && len(l.AWS.CloudWatchMetrics[0].Metrics) == 9 &&
-		l.Beats != nil && l.BeatErrors != nil && l.Open != nil && l.AssociatedSubnets != nil && l.Leases != nil && l.Connections != nil
+		slices.Equal(l.AWS.CloudWatchMetrics[0].Dimensions[0], []string{"Stack"}) && l.Stack != "" && l.Beats != nil && l.BeatErrors != nil
 }
 
 func TestTheBeatCounts(t *testing.T) {
@@ -142,7 +141,7 @@ func TestTheBeatCounts(t *testing.T) {
 			return line
 		}
 		line := beat()
-		if *line.Beats != 1 || *line.BeatErrors != 1 || *line.Open != 0 || line.FailedEndpoints != "lost" || line.UnknownEndpoints != "lost" || g.err == nil {
+		if *line.Beats != 1 || *line.BeatErrors != 1 || line.Open != nil || line.FailedEndpoints != "lost" || line.UnknownEndpoints != "lost" || g.err == nil {
 			t.Errorf("nothing is open, and one place lets nobody in: %s (%v)", g.out.String(), g.err)
 		}
 		if _, err := g.keeper.Open(t.Context(), "cvpn-endpoint-0a", latch.Request{Who: latch.Principal{Subject: "alice"}}); err != nil {
@@ -150,7 +149,7 @@ func TestTheBeatCounts(t *testing.T) {
 		}
 		clear(g.calls)
 		line = beat()
-		if *line.Open != 1 || *line.AssociatedSubnets != 1 || *line.Leases != 1 || *line.Connections != 0 || line.OpenEndpoints != "home" {
+		if *line.Open != 1 || *line.AssociatedSubnets != 1 || *line.Leases != 1 || line.Connections != nil || line.OpenEndpoints != "home" {
 			t.Errorf("one is open: %s", g.out.String())
 		}
 		// Six endpoints looked at once, the one that opens perhaps a second time.

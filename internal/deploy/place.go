@@ -1,11 +1,9 @@
 package deploy
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
-	"text/template"
 
 	_ "embed"
 
@@ -59,18 +57,7 @@ func RenderPlace(c *config.Config, name string) ([]byte, error) {
 			v.DeadmanMay = append(v.DeadmanMay, Statement{Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: q})
 		}
 	}
-	t, err := template.New("place.yaml").Funcs(template.FuncMap{"json": quote, "resource": resource, "next": func(i int) int { return i + 1 }}).Parse(placeText)
-	if err == nil {
-		t, err = t.Parse(partsText)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, v); err != nil {
-		return nil, err
-	}
-	return tidy(b.Bytes()), nil
+	return execute("place.yaml", placeText, v)
 }
 
 // named splits a role's ARN, arn:aws:iam::ACCOUNT:role/PATH/NAME.

@@ -212,7 +212,12 @@ func Render(c *config.Config) ([]byte, error) {
 	if size := policyLength(v.Function); size > policySize {
 		return nil, fmt.Errorf("%d endpoints need a policy of about %d characters, and a role takes %d: put some of them into another deployment", len(c.Endpoints), size, policySize)
 	}
-	t, err := template.New("template.yaml").Funcs(template.FuncMap{"json": quote, "resource": resource, "next": func(i int) int { return i + 1 }}).Parse(templateText)
+	return execute("template.yaml", templateText, v)
+}
+
+// execute renders a template with the parts that they all share.
+func execute(name, text string, view any) ([]byte, error) {
+	t, err := template.New(name).Funcs(template.FuncMap{"json": quote, "resource": resource, "next": func(i int) int { return i + 1 }}).Parse(text)
 	if err == nil {
 		t, err = t.Parse(partsText)
 	}
@@ -220,7 +225,7 @@ func Render(c *config.Config) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, v); err != nil {
+	if err := t.Execute(&b, view); err != nil {
 		return nil, err
 	}
 	return tidy(b.Bytes()), nil

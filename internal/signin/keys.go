@@ -164,6 +164,9 @@ func (k *keyring) ask(ctx context.Context, kid string) (key *ecdsa.PublicKey, un
 		return nil, false, fmt.Errorf("status %d", answer.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxKeyBytes+1))
+	if err == nil {
+		err = ctx.Err() // what came because we had given up is no answer
+	}
 	if err != nil {
 		return nil, false, err
 	}
