@@ -220,6 +220,7 @@ func existing(t *testing.T, python, zip string) {
 		question{"elbv2", "create_listener", map[string]any{"LoadBalancerArn": shared.LoadBalancerArn, "Port": 443, "Protocol": "HTTPS",
 			"Certificates": []any{map[string]any{"CertificateArn": certificates[0].CertificateArn}}, "DefaultActions": []any{notFound}}, &listener})
 	arn := listener.Listeners[0].ListenerArn
+	d.ask(t, question{"elbv2", "add_listener_certificates", map[string]any{"ListenerArn": arn, "Certificates": []any{map[string]any{"CertificateArn": certificates[1].CertificateArn}}}, nil})
 	d.configure(t, g, map[string]any{"certificate": certificates[1].CertificateArn, "load_balancer": map[string]any{"listener": arn, "priority": 7},
 		"user_pool": map[string]any{"id": pool.UserPool.ID, "domain": "people.auth." + stackRegion + ".amazoncognito.com", "provider": "Corp"}})
 	_, err := d.nightlatch(t, "deploy", "apply", "--yes", "--zip", zip)
@@ -268,7 +269,7 @@ func existing(t *testing.T, python, zip string) {
 	}
 	_, err = d.nightlatch(t, "deploy", "destroy", "--yes")
 	must(t, err, "destroy")
-	if got := look(); got != "[{default [{fixed-response {   }}]}] [{"+certificates[0].CertificateArn+"}] [] " {
+	if got := look(); got != fmt.Sprintf("[{default [{fixed-response {   }}]}] [{%s} {%s}] [] ", certificates[0].CertificateArn, certificates[1].CertificateArn) {
 		t.Errorf("of others there is left\n\t%s", got)
 	}
 }
