@@ -56,7 +56,12 @@ func demoCommand(env func(string) string, stdout, stderr io.Writer) *cobra.Comma
 Client VPN, DynamoDB and EventBridge Scheduler. Each is a stand-in that speaks the real protocol on a loopback port; the
 functions are the real ones. Nothing leaves this machine, but for what --directory and --saml-metadata ask of those whom
 they name, and nothing costs money.`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.template == rendered && len(args) == 1 {
+				return fmt.Errorf("--template %s: write an equals sign before the file, --template=%s", args[0], args[0])
+			}
+			return cobra.NoArgs(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd.Flags().Changed("port"), cmd.Flags().Changed("associate-takes")); err != nil {
 				return usagef("%w", err)

@@ -202,6 +202,8 @@ func (x *examination) needs(stack bool, names ...string) (out []Check) {
 	switch {
 	case x.File == nil:
 		why = "the configuration has faults"
+	case x.Account == nil && x.NoAccount == nil:
+		why = "AWS does not say whose the credentials are"
 	case x.Account == nil:
 		why = "there are no AWS credentials"
 	case stack && x.stack == nil:
@@ -263,6 +265,9 @@ func (x *examination) credentials(ctx context.Context) []Check {
 	id, err := x.Account.Identity(ctx)
 	if err != nil {
 		x.Account = nil
+		if errors.Is(err, latch.ErrUnavailable) {
+			fix = "look whether this machine reaches AWS, and whether the Region is right"
+		}
 		return []Check{check(name, Failure, fix, "STS does not say whose they are: %v", err), notChecked(clock, "STS has not answered")}
 	}
 	x.identity = id
