@@ -71,8 +71,9 @@ func TestBreakGlass(t *testing.T) {
 		if e != want {
 			t.Errorf("the audit has\n%+v, want\n%+v", e, want)
 		}
-		if len(c.got) == 0 || c.got[0].Kind != latch.NoticeBreakGlass || c.got[0].Who != "Ada" || c.got[0].Words != "the plant is down" || !c.got[0].Until.Equal(began.Add(2*time.Hour)) || c.at[0] > time.Minute {
-			t.Errorf("people were told %+v after %v, want who, why and until when, within a minute", c.got, c.at)
+		got, after := c.heard()
+		if len(got) == 0 || got[0].Kind != latch.NoticeBreakGlass || got[0].Who != "Ada" || got[0].Words != "the plant is down" || !got[0].Until.Equal(began.Add(2*time.Hour)) || after[0] > time.Minute {
+			t.Errorf("people were told %+v after %v, want who, why and until when, within a minute", got, after)
 		}
 		if _, err := w.keeper.Open(w.Context(), office, latch.Request{Who: lee}); !errors.Is(err, latch.ErrHours) {
 			t.Errorf("Lee joins: %v, want the hours to bind", err)

@@ -36,6 +36,13 @@ func (c *channel) notify(_ context.Context, n latch.Notice) error {
 	return nil
 }
 
+// heard is what came so far, and how long after the beginning; the beat may be sending the next.
+func (c *channel) heard() ([]latch.Notice, []time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.got), slices.Clone(c.at)
+}
+
 // told lists what came: its kind, and how long before its end it did.
 func (c *channel) told() string {
 	c.mu.Lock()
@@ -81,7 +88,8 @@ func TestPeopleAreToldBeforeTheEnd(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.wantTold(c, "ready, soon 15, soon 5, closed closing.lease")
 		ids := map[string]bool{}
-		for _, n := range c.got {
+		got, _ := c.heard()
+		for _, n := range got {
 			ids[n.ID] = true
 		}
 		if len(ids) != 4 || ids[""] {
